@@ -1,0 +1,63 @@
+# make lab         JupyterLab on the course's map         ARGS="--no-browser --port 8899" passes options
+# make test        every notebook and tests/, as tests    TESTS=nbs/02-gabor.ipynb, PYTEST_ARGS="-x -k Cell" select
+# make export      nbs/*.ipynb -> transfer_course/*.py
+# make outputs     runs every notebook and stores its outputs    NOTEBOOKS=nbs/02-gabor.ipynb
+# make site        the website, into _site/               make benchmarks    speed, side by side
+# The first call makes .venv (minutes, several GB); later calls take it as it is.
+PYTHON ?= python3
+VENV   ?= .venv
+ARGS   ?=
+TESTS  ?= nbs tests
+PYTEST_ARGS ?=
+NOTEBOOKS ?= $(wildcard nbs/[0-9]*.ipynb)
+RUN     = $(VENV)/bin/python
+STAMP   = $(VENV)/.installed
+NEED   := $(shell sed -n 's/^min_python *= *//p' settings.ini)
+
+.PHONY: lab test export outputs benchmarks site
+.DELETE_ON_ERROR:
+
+lab: $(STAMP)
+	$(RUN) -m jupyter lab nbs/index.ipynb $(ARGS)
+
+test: $(STAMP)
+	$(RUN) -m pytest -ra --nbval --nbval-current-env --nbval-cell-timeout=300 \
+	    --nbval-sanitize-with=tests/sanitize.cfg $(PYTEST_ARGS) $(TESTS)
+
+export: $(STAMP)
+	$(VENV)/bin/nbdev-export
+
+# A warning on stderr is not a result: it is dropped, as the tests want it.
+outputs: $(STAMP)
+	TQDM_DISABLE=1 HF_HUB_OFFLINE=1 IN_TEST=1 $(RUN) -m jupyter nbconvert --to notebook --execute --inplace $(NOTEBOOKS)
+	$(RUN) -c "$$DROP_STDERR" $(NOTEBOOKS)
+	$(VENV)/bin/nbdev-clean
+
+define DROP_STDERR
+import sys, nbformat
+for path in sys.argv[1:]:
+    nb = nbformat.read(path, 4)
+    for cell in nb.cells:
+        if cell.cell_type == "code": cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+    nbformat.write(nb, path)
+endef
+export DROP_STDERR
+
+benchmarks: $(STAMP)
+	@ls benchmarks/*.py >/dev/null 2>&1 || echo "benchmarks/ is still empty."
+	@set -e; for f in $(wildcard benchmarks/*.py); do $(RUN) $$f; done
+
+site: $(STAMP)
+	@command -v quarto >/dev/null || { echo "make site needs Quarto on the PATH: https://quarto.org/docs/get-started/"; exit 1; }
+	PATH="$(abspath $(VENV))/bin:$$PATH" quarto render
+
+# Written last, so that an installation that broke off is taken up again.
+$(STAMP): settings.ini setup.py pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = tuple(map(int, "$(NEED)".split("."))); sys.exit(sys.version_info < v)' || { \
+	    echo "The course needs Python $(NEED) or later, and $(PYTHON) is not ($$($(PYTHON) --version 2>&1)). Name another one: make lab PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	    echo "$(PYTHON) cannot make a virtual environment: its modules venv and ensurepip are missing. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	@echo "Installing the course into $(VENV): this takes minutes and several GB, and happens once."
+	$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install -e ".[dev]" -c constraints.txt
+	@touch $@
