@@ -2,7 +2,7 @@
 
 A number is supported by one that rounds to it: 0.834 in an output supports "0.83", "83%" and "83.4 %"; 4652008 supports
 "4.65 M". Not held against anything: counting words below ten; names such as CIFAR-10, VGG-16 or 2-D; sizes written with ×;
-code in backticks; formulas; links, DOIs, arXiv ids; years and reference lists; and the numbers of lessons, lists and sections.
+code in backticks; formulas; links, DOIs, arXiv ids; years and reference lists; and the numbers of lessons ("lesson 12", "12 · Title"), lists and sections.
 
 A notebook may use the outputs and code of its own cells, the results it names (data.result("NAME") or NAME.json), and
 nbs/results/machine.json (minutes, GB, versions). README.md and the map may use all results and all notebooks' text outputs.
@@ -24,14 +24,14 @@ PROSE_NUMBER = re.compile(rf"(?<![\w.,])({GROUPED}|{PLAIN})(?:\s?(%|per cent\b|t
 SCALES = {"%": 0.01, "per cent": 0.01, "k": 1e3, "K": 1e3, "thousand": 1e3, "M": 1e6, "million": 1e6, "G": 1e9,
           "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9}
 
-NOT_NUMBERS = [r"^(```|~~~).*?^\1", r"`[^`\n]*`", r"\$\$.*?\$\$", r"(?<!\\)\$[^$\n]+\$", r"<[^>\n]+>", r"\]\([^)\n]*\)",
+NOT_NUMBERS = [r"^(```|~~~).*?^\1", r"`[^`\n]*`", r"\$\$.*?\$\$", r"(?<!\\)\$[^$\n]+\$", r"<[a-zA-Z/!][^>\n]*>", r"\]\([^)\n]*\)",
                r"https?://\S+", r"\b10\.\d{4,}/\S+", r"\barXiv[:\s]*\d[\w./]+", r"\{[#.][^}]*\}",
                r"^\s*(?:>\s*)?\d+[.)]\s", r"^#+\s+\d+(\.\d+)*\.?\s",
                r"\b(?:lessons?|sections?|chapters?|parts?|figures?|tables?|exercises?|hints?|steps?|cells?|issues?)\s+"
                r"\d+(?:(?:\s*[-–,]\s*|\s+(?:and|or|to)\s+)\d+)*",
-               r"\b0\d\b(?:[-–]\w+)?",
+               r"\b0\d\b(?:[-–]\w+)?", r"\b\d\d\s·",
                r"\b\d+(?:\s?×\s?\d+)+(?:\s?×)?", r"\b\d+-D\b", r"\b(?:Python|Apache|version|v)[-\s]\d[\d.]*", r"\b\d+(?:st|nd|rd|th)\b",
-               r"\b[A-Za-z]\w*[-‑]\d[\w.]*", 
+               r"\b[A-Za-z]\w*[-‑]\d[\w.]*",
                r"(?:\(|[;,]\s|\bal\.,?\s|\b[A-Z][\w.’']+,?\s)(?:1[89]|20)\d\d\b(?!\s+[a-z%])", r"\b(?:[Ii]n|[Ss]ince)\s(?:1[89]|20)\d\d\b"]
 
 

@@ -1,0 +1,95 @@
+"""The package as a student gets it: what is in the wheel and in the sdist, and the command, run from the installed wheel."""
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from configparser import ConfigParser
+from email.parser import HeaderParser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PARTS = ["nbs", "transfer_course", "settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "constraints.txt"]
+
+
+def settings():
+    ini = ConfigParser(delimiters=["="])
+    ini.read(ROOT / "settings.ini", encoding="utf-8")
+    return ini["DEFAULT"]
+
+
+def run(*args, **kwargs):
+    done = subprocess.run([sys.executable, *map(str, args)], capture_output=True, text=True, timeout=300, **kwargs)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The folder with the sdist, and the wheel made from that sdist."""
+    source = tmp_path_factory.mktemp("source")
+    skip = shutil.ignore_patterns("__pycache__", ".*", "*.part")
+    for name in PARTS:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, source / name, **({"ignore": skip} if copy is shutil.copytree else {}))
+    run("-m", "build", "--no-isolation", "--outdir", source / "dist", source)
+    return source / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel(built): return next(built.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    target = tmp_path_factory.mktemp("installed")
+    run("-m", "pip", "install", "--no-deps", "--no-index", "--target", target, wheel)
+    return target
+
+
+def expected_files():
+    here = ROOT / "transfer_course"
+    yield from (f"transfer_course/{p.relative_to(here).as_posix()}" for p in [*here.glob("*.py"), *here.glob("weights/*")] if p.is_file())
+    nbs = ROOT / "nbs"
+    yield from (f"transfer_course/lessons/{p.relative_to(nbs).as_posix()}" for p in [*nbs.glob("*.ipynb"), *nbs.glob("results/*.json")])
+
+
+def test_wheel_holds_all_and_nothing_else(wheel):
+    names = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
+    assert names == set(expected_files())
+
+
+def test_metadata_is_that_of_settings_ini(wheel):
+    book, cfg = zipfile.ZipFile(wheel), settings()
+    dist = f"{cfg['lib_name']}-{cfg['version']}.dist-info"
+    meta = HeaderParser().parsestr(book.read(f"{dist}/METADATA").decode())
+    assert (meta["Name"], meta["Version"], meta["Summary"]) == (cfg["lib_name"], cfg["version"], cfg["description"])
+    assert meta["Requires-Python"] == f">={cfg['min_python']}"
+    assert cfg["license"] in (meta["License-Expression"], meta["License"])
+    needs = meta.get_all("Requires-Dist")
+    assert {n for n in needs if "extra ==" not in n} == set(cfg["requirements"].split())
+    assert {n.split(";")[0].strip() for n in needs if "extra ==" in n} == set(cfg["dev_requirements"].split())
+    assert "transfer-course = transfer_course.cli:main" in book.read(f"{dist}/entry_points.txt").decode()
+
+
+def test_sdist_can_be_built_from(built):
+    names = {n.partition("/")[2] for n in tarfile.open(next(built.glob("*.tar.gz"))).getnames()}
+    assert {"settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE", "nbs/95-cli.ipynb"} <= names
+
+
+def test_lessons_from_the_installed_package(installed, tmp_path):
+    code = "import sys; from transfer_course import cli; print(cli.__file__); sys.exit(cli.main(sys.argv[1:]))"
+    done = run("-c", code, "lessons", "mine", cwd=tmp_path, env={"PYTHONPATH": str(installed)})
+    assert str(installed) in done.stdout
+    names = {p.relative_to(tmp_path / "mine").as_posix() for p in (tmp_path / "mine").rglob("*") if p.is_file()}
+    assert names == {n.partition("lessons/")[2] for n in expected_files() if "lessons/" in n}
+    assert run("-m", "transfer_course.cli", "lessons", "mine", cwd=tmp_path, env={"PYTHONPATH": str(installed)}).stdout.startswith("Files copied to mine: 0\nKept")
+
+
+def test_doctor_from_the_installed_package(installed, tmp_path):
+    """No constraints.txt there: versions are held against the metadata. Weights and data must be found all the same."""
+    env = {"PYTHONPATH": str(installed), "TRANSFER_COURSE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+    done = run("-m", "transfer_course.cli", "doctor", cwd=tmp_path, env=env)
+    assert "as required" in done.stdout and "The course can run here." in done.stdout
