@@ -6,9 +6,11 @@ import tarfile
 import zipfile
 from configparser import ConfigParser
 from email.parser import HeaderParser
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parent.parent
 PARTS = ["nbs", "transfer_course", "settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "constraints.txt"]
@@ -93,3 +95,12 @@ def test_doctor_from_the_installed_package(installed, tmp_path):
     env = {"PYTHONPATH": str(installed), "TRANSFER_COURSE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
     done = run("-m", "transfer_course.cli", "doctor", cwd=tmp_path, env=env)
     assert "as required" in done.stdout and "The course can run here." in done.stdout
+
+
+def test_constraints_run_on_the_oldest_python():
+    """A version that needs 3.11.5 stops `make lab` on a system whose Python is 3.11.2, as Debian 12's."""
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    needs = {d.metadata["Name"]: d.metadata["Requires-Python"] for d in distributions() if d.version == pins.get(d.metadata["Name"])}
+    oldest = settings()["min_python"] + ".0"
+    assert len(needs) > 50
+    assert not [name for name, need in needs.items() if need and not SpecifierSet(need).contains(oldest)]
