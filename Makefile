@@ -1,5 +1,6 @@
 # make lab         JupyterLab on the course's map         ARGS="--no-browser --port 8899" passes options
 # make test        every notebook and tests/, as tests    TESTS=nbs/02-gabor.ipynb, PYTEST_ARGS="-x -k Cell" select
+#                                                         RECORD=nbs/results/machine.json keeps the seconds it took
 # make export      nbs/*.ipynb -> transfer_course/*.py
 # make outputs     runs every notebook and stores its outputs    NOTEBOOKS=nbs/02-gabor.ipynb
 # make site        the website, into _site/               make benchmarks    speed, side by side

@@ -5,10 +5,14 @@ Not compared: pictures, HTML, widgets, stderr; and what tests/sanitize.cfg repla
 A cell tagged `nbval-ignore-output` is run and not compared. A cell tagged `measured` is compared by `agree`.
 A cell with `#| eval: false` or the tag `skip-execution` is not run.
 """
+import json
 import os
 import re
+import sys
 import time
 from collections import defaultdict
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -74,7 +78,7 @@ def pytest_collection_modifyitems(items):
         if isinstance(item, IPyNbCell): prepare(item)
 
 
-# The summary: one line a notebook.
+# The summary: one line a notebook. RECORD=nbs/results/machine.json keeps it, for the README to cite.
 started, notebooks = time.time(), defaultdict(lambda: [0, 0, 0.0])
 
 
@@ -94,3 +98,18 @@ def pytest_terminal_summary(terminalreporter):
     for name, (cells, failed, seconds) in sorted(notebooks.items()):
         terminalreporter.write_line(f"{name:<28}{cells:>4} cells {failed:>4} failed {seconds:>7.1f} s")
     terminalreporter.write_line(f"{'all tests':<28}{'':>23} {time.time() - started:>7.1f} s")
+
+
+def measurements():
+    size = sum(p.lstat().st_size for p in Path(sys.prefix).rglob("*"))
+    return {"test_minutes": round((time.time() - started) / 60, 1), "installed_gb": round(size / 1e9, 1), "cores": os.cpu_count(),
+            "python": sys.version.split()[0], "torch": version("torch"),
+            "seconds": {name: round(row[2], 1) for name, row in sorted(notebooks.items())}}
+
+
+def pytest_sessionfinish():
+    """Measured values replace those of the same name in the file; what was written there by hand stays."""
+    if not os.environ.get("RECORD"): return
+    file = Path(os.environ["RECORD"])
+    old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    file.write_text(json.dumps({**old, **measurements()}, indent=1) + "\n", encoding="utf-8")

@@ -30,18 +30,18 @@ def run(*args, **kwargs):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The folder with the sdist, and the wheel made from that sdist."""
+    """A copy of the project with dist/: the sdist, and the wheel made from that sdist."""
     source = tmp_path_factory.mktemp("source")
     skip = shutil.ignore_patterns("__pycache__", ".*", "*.part")
     for name in PARTS:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, source / name, **({"ignore": skip} if copy is shutil.copytree else {}))
     run("-m", "build", "--no-isolation", "--outdir", source / "dist", source)
-    return source / "dist"
+    return source
 
 
 @pytest.fixture(scope="module")
-def wheel(built): return next(built.glob("*.whl"))
+def wheel(built): return next(built.glob("dist/*.whl"))
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +51,16 @@ def installed(wheel, tmp_path_factory):
     return target
 
 
-def expected_files():
-    here = ROOT / "transfer_course"
+def expected_files(source):
+    here = source / "transfer_course"
     yield from (f"transfer_course/{p.relative_to(here).as_posix()}" for p in [*here.glob("*.py"), *here.glob("weights/*")] if p.is_file())
-    nbs = ROOT / "nbs"
+    nbs = source / "nbs"
     yield from (f"transfer_course/lessons/{p.relative_to(nbs).as_posix()}" for p in [*nbs.glob("*.ipynb"), *nbs.glob("results/*.json")])
 
 
-def test_wheel_holds_all_and_nothing_else(wheel):
+def test_wheel_holds_all_and_nothing_else(built, wheel):
     names = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
-    assert names == set(expected_files())
+    assert names == set(expected_files(built))
 
 
 def test_metadata_is_that_of_settings_ini(wheel):
@@ -77,16 +77,16 @@ def test_metadata_is_that_of_settings_ini(wheel):
 
 
 def test_sdist_can_be_built_from(built):
-    names = {n.partition("/")[2] for n in tarfile.open(next(built.glob("*.tar.gz"))).getnames()}
+    names = {n.partition("/")[2] for n in tarfile.open(next(built.glob("dist/*.tar.gz"))).getnames()}
     assert {"settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE", "nbs/95-cli.ipynb"} <= names
 
 
-def test_lessons_from_the_installed_package(installed, tmp_path):
+def test_lessons_from_the_installed_package(built, installed, tmp_path):
     code = "import sys; from transfer_course import cli; print(cli.__file__); sys.exit(cli.main(sys.argv[1:]))"
     done = run("-c", code, "lessons", "mine", cwd=tmp_path, env={"PYTHONPATH": str(installed)})
     assert str(installed) in done.stdout
     names = {p.relative_to(tmp_path / "mine").as_posix() for p in (tmp_path / "mine").rglob("*") if p.is_file()}
-    assert names == {n.partition("lessons/")[2] for n in expected_files() if "lessons/" in n}
+    assert names == {n.partition("lessons/")[2] for n in expected_files(built) if "lessons/" in n}
     assert run("-m", "transfer_course.cli", "lessons", "mine", cwd=tmp_path, env={"PYTHONPATH": str(installed)}).stdout.startswith("Files copied to mine: 0\nKept")
 
 
