@@ -206,6 +206,15 @@ def test_cells_and_functions_are_short(path):
                 assert n <= 25, f"cell {i}: {node.name} has {n} lines: longer means two ideas"
 
 
+@notebooks(NOTEBOOKS)
+def test_imports_stand_in_their_own_cells(path):
+    """The site's build runs every cell with an import, and would run what stands beside it."""
+    for i, cell in enumerate(read(path).cells):
+        if cell.cell_type != "code" or re.search(r"^#\|\s*(export|eval: false)", cell.source, re.M): continue
+        kinds = {isinstance(node, (ast.Import, ast.ImportFrom)) for node in parse(cell.source).body}
+        assert len(kinds) < 2, f"cell {i} imports and does something else"
+
+
 @notebooks(NUMBERED)
 def test_module_has_the_notebooks_name(path):
     found = re.findall(r"^#\|\s*default_exp\s+(\S+)", "\n".join(c.source for c in code_cells(read(path))), re.M)
