@@ -84,11 +84,11 @@ def _check_labels(y, n, k, name):
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= k: raise ValueError(f"{name} must be from 0 to {k-1} (there are {k} classes), got {low} to {high}: count classes from 0")
 
-# %% ../nbs/90-data.ipynb #83715312
+# %% ../nbs/90-data.ipynb #bd628a69
 def _known(name, names, argument):
     "`name` if it is one of `names`; otherwise one sentence with the nearest name."
     if isinstance(name, str) and name in names: return name
-    near = difflib.get_close_matches(str(name), names, 1, 0.4)
+    near = difflib.get_close_matches(str(name).lower(), names, 1, 0.4)
     hint = f"did you mean {near[0]!r}?" if near else "use one of these"
     raise ValueError(f"{argument} must be one of {textwrap.shorten(', '.join(names), 120)}, got {_saw(name)}: {hint}")
 
@@ -122,10 +122,11 @@ def _check_part(t, part):
     same = x.shape[1:] == t.x_train.shape[1:]
     if not same: raise ValueError(f"x_{part} must have pictures of {_px(t.x_train)} like x_train, got {_px(x)}: resize them or repeat the channel")
 
-# %% ../nbs/90-data.ipynb #ff3ef8b6
+# %% ../nbs/90-data.ipynb #9ae71f76
 def _check_task(t):
     "Raise one sentence unless all parts of the task `t` fit together."
     t.classes, t.card = _check_classes(t.classes), Card(t.card)
+    if (t.x_valid is None) != (t.y_valid is None): raise ValueError(f"x_valid and y_valid must come together, got only {'y' if t.x_valid is None else 'x'}_valid: give both or neither")
     for part in t._parts(): _check_part(t, part)
 
 # %% ../nbs/90-data.ipynb #f82ef03a
@@ -155,13 +156,14 @@ class Task:
     def __repr__(self): return _task_repr(self)
     def _parts(self): return ["train"] + ["valid"] * (self.x_valid is not None) + ["test"]
 
-# %% ../nbs/90-data.ipynb #60d228dc
+# %% ../nbs/90-data.ipynb #3f989a56
 def few_shot(task, # where to choose from
              k,    # training pictures to keep for each class
              seed=0):
     "The same task with only `k` training pictures for each class; the other parts stay as they are."
     counts = torch.bincount(task.y_train, minlength=len(task.classes))
     least = int(counts.argmin())
+    if counts[least] == 0: raise ValueError(f"k needs training pictures of every class, but {task.classes[least]!r} has none: add pictures of it, or take it out of classes")
     hint = f": the smallest class, {task.classes[least]!r}, has {counts[least]} training pictures"
     k, rng = _check_int(k, "k", 1, int(counts[least]), hint), _rng(seed)
     shuffled = torch.from_numpy(rng.permutation(len(task.y_train)))
@@ -417,15 +419,15 @@ def _glyph(letter, file, side, rng):
     ImageDraw.Draw(page).text((side + shift[0], side + shift[1]), letter, 255, _font(file, points), anchor="mm")
     return np.array(page.rotate(turn, Image.Resampling.BILINEAR).resize((side, side), Image.Resampling.BOX))
 
-# %% ../nbs/90-data.ipynb #f8aa7bb9
+# %% ../nbs/90-data.ipynb #683cb13b
 def letters(fonts=tuple(_FONTS), # families: "sans", "serif", "mono", "stix", "computer_modern"
             n_train=100,         # training pictures of each letter
             n_test=25,           # test pictures of each letter
             side=28,             # pixels
             seed=0):
     "Capital letters drawn with Matplotlib's fonts: a task of 26 classes, uint8 1×side×side, white on black."
+    if not isinstance(fonts, (str, list, tuple)) or not fonts: raise ValueError(f"fonts must name at least one family, got {_saw(fonts)}: such as fonts=['sans']")
     fonts = [_known(f, _FONTS, "fonts") for f in ([fonts] if isinstance(fonts, str) else fonts)]
-    if not fonts: raise ValueError("fonts must name at least one family, got none: such as fonts=['sans']")
     n_train, n_test = _check_int(n_train, "n_train", 1, 10_000), _check_int(n_test, "n_test", 1, 10_000)
     side, rng, names = _check_int(side, "side", 8, 256), _rng(seed), [f for family in fonts for f in _FONTS[family]]
     def draw(c): return _glyph(c, names[rng.integers(len(names))], side, rng)
@@ -604,14 +606,14 @@ def _append(url, part, timeout):
         get = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=timeout, headers=headers, hooks={"response": whole})
         get(url, f, None)
 
-# %% ../nbs/90-data.ipynb #70f9c472
+# %% ../nbs/90-data.ipynb #9a2e99b9
 def _trouble(e, url, part, timeout):
     "What went wrong with a request, in words."
     status, host = getattr(e.response, "status_code", None), url.split("/")[2]
-    if status: return f"{host} answered {status} ({e.response.reason}) to {url}"
-    if isinstance(e, requests.Timeout): return f"{host} did not answer within {timeout} s"
-    if part.exists(): return f"the connection to {host} broke off after {part.stat().st_size:,} bytes, the next call goes on there"
-    return f"there is no connection to {host}"
+    kept = f", {part.stat().st_size:,} bytes are here and the next call goes on there" if part.exists() else ""
+    if status: return f"{host} answered {status} ({e.response.reason}) to {url}{kept}"
+    if isinstance(e, requests.Timeout) or "timed out" in str(e): return f"{host} did not answer within {timeout} s{kept}"
+    return f"the connection to {host} broke off{kept}" if kept else f"there is no connection to {host}"
 
 # %% ../nbs/90-data.ipynb #07898193
 def _complete(url, part, known_hash, timeout, advice):
