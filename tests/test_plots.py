@@ -87,7 +87,7 @@ def test_band_is_the_spread_over_seeds():
     low, high = plots.BANDS["minmax"](y)
     assert np.allclose(low, [0, 1]) and np.allclose(high, [4, 5])
     legend = plots.curves([1, 2], {"a": y}, band="minmax").axes[0].get_legend()
-    assert legend.get_title().get_text() == "mean, lowest and highest, 3 seeds"
+    assert legend.get_title().get_text() == "mean, lowest\nand highest, 3 seeds"
 
 
 def test_filters_show_zero_as_mid_grey():
@@ -95,6 +95,11 @@ def test_filters_show_zero_as_mid_grey():
     w[0, 0, 0, 0] = -2
     image = plots.filters(w).axes[0].images[0].get_array()
     assert image[0, 0] == 0 and image[1, 1] == 128
+
+
+def test_to_uint8_takes_tensors_as_limits():
+    x = torch.tensor([0.0, 1.0, 4.0])
+    assert plots.to_uint8(x, high=x.max() / 2).tolist() == [0, 128, 255]
 
 
 def test_lines_differ_without_colour():

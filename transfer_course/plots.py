@@ -51,7 +51,7 @@ def to_image(
         raise ValueError(f"{name} must be uint8 C×H×W, got shape {a.shape}: {hint}")
     return a[0] if len(a) == 1 else a.transpose(1, 2, 0)
 
-# %% ../nbs/93-plots.ipynb #d2249f3c
+# %% ../nbs/93-plots.ipynb #4b02743e
 def to_uint8(
     x,  # float tensor or array, any shape
     low=None,  # value that becomes 0; default: the smallest
@@ -62,7 +62,7 @@ def to_uint8(
     Raises ValueError if `x` holds NaN or infinity.
     """
     x = to_floats(x)
-    low, high = (x.min() if low is None else low), (x.max() if high is None else high)
+    low, high = float(x.min() if low is None else low), float(x.max() if high is None else high)
     return (np.clip((x - low) / max(high - low, 1e-12), 0, 1) * 255).round().astype(np.uint8)
 
 # %% ../nbs/93-plots.ipynb #d212d526
@@ -97,29 +97,30 @@ def _check_names(
     if len(names) != n: raise ValueError(f"{argument} must have one entry for each of the {n} items, got {len(names)}")
     return names
 
-# %% ../nbs/93-plots.ipynb #6eedfbd1
+# %% ../nbs/93-plots.ipynb #e4554803
 def _grid(
     n,  # how many axes
     cols,  # how many in a row
-    scale,  # side of one, in inches
+    scale,  # width of one, in inches
     title="",  # title of the whole figure
+    tall=1.0,  # height of one, as a share of its width
 ):
     """Figure and `n` axes without ticks, `cols` in a row."""
     if cols < 1 or int(cols) != cols: raise ValueError(f"cols must be a whole number of at least 1, got {cols}")
     cols = min(int(cols), n)
     rows = -(-n // cols)
-    fig, axes = plt.subplots(rows, cols, figsize=(cols * scale, rows * scale * 1.1), squeeze=False, layout="constrained")
+    fig, axes = plt.subplots(rows, cols, figsize=(cols * scale, rows * (tall * scale + 0.22) + 0.3 * bool(title)), squeeze=False, layout="constrained")
     for ax in axes.flat: ax.axis("off")
     if title: fig.suptitle(title)
     plt.close(fig)
     return fig, list(axes.flat[:n])
 
-# %% ../nbs/93-plots.ipynb #27e0ba24
+# %% ../nbs/93-plots.ipynb #8da99978
 def show(
     pictures,  # uint8 N×C×H×W, a list of C×H×W (sizes may differ), one C×H×W, or a dict name → C×H×W
     titles=None,  # a title for each picture
     cols=None,  # how many in a row; default: up to 8
-    scale=1.6,  # side of one picture in inches
+    scale=1.6,  # width of one picture in inches
     title="",  # title of the whole figure
 ):
     """The pictures side by side, grey or colour. Returns the Matplotlib figure.
@@ -128,18 +129,19 @@ def show(
     """
     if isinstance(pictures, dict): titles, pictures = list(pictures), list(pictures.values())
     images = _as_list(pictures)
-    fig, axes = _grid(len(images), cols or 8, scale, title)
+    tall = max(image.shape[0] / image.shape[1] for image in images)
+    fig, axes = _grid(len(images), cols or 8, scale, title, tall)
     for ax, image, name in zip(axes, images, _check_names(titles, len(images))):
         ax.imshow(image, cmap="gray", vmin=0, vmax=255)
         ax.set_title(name, fontsize=8)
     return fig
 
-# %% ../nbs/93-plots.ipynb #ba67f7ac
+# %% ../nbs/93-plots.ipynb #196ec448
 def filters(
     weight,  # float O×I×k×k, I = 1 or 3: the weight of a first convolution
     cols=8,  # how many in a row
     titles=None,  # a title for each filter
-    scale=0.7,  # side of one filter in inches
+    scale=0.7,  # width of one filter in inches
     title="",  # title of the whole figure
 ):
     """First-layer filters as pictures. Mid-grey is zero; each filter is divided by its own largest absolute value.
@@ -152,12 +154,12 @@ def filters(
     w = w / np.maximum(np.abs(w).max((1, 2, 3), keepdims=True), 1e-12)
     return show(to_uint8(w, -1, 1), titles, cols, scale, title)
 
-# %% ../nbs/93-plots.ipynb #2aa13add
+# %% ../nbs/93-plots.ipynb #ccd03696
 BANDS = {
     "sd": lambda y: (y.mean(0) - y.std(0, ddof=1), y.mean(0) + y.std(0, ddof=1)),
     "minmax": lambda y: (y.min(0), y.max(0)),
 }
-BAND_NAMES = {"sd": "mean ± 1 standard deviation", "minmax": "mean, lowest and highest"}
+BAND_NAMES = {"sd": "mean ± 1 standard\ndeviation", "minmax": "mean, lowest\nand highest"}
 
 
 def _runs_dict(
@@ -173,7 +175,7 @@ def _runs_dict(
     if not runs: raise ValueError("runs must hold at least one label → seeds×points, got none")
     return runs
 
-# %% ../nbs/93-plots.ipynb #805e43ae
+# %% ../nbs/93-plots.ipynb #32368ac1
 def curves(
     x,  # the points, numbers
     runs,  # dict label → array seeds×len(x) (or len(x) for one run), or one such array
@@ -182,7 +184,7 @@ def curves(
     title="",  # title
     band="sd",  # "sd": mean ± 1 standard deviation over seeds; "minmax": lowest to highest
     logx=False,  # True: logarithmic x, ticks at the points
-    size=(6, 3.6),  # figure size in inches
+    size=(7, 3.6),  # figure size in inches
 ):
     """A line for each label, the mean over seeds, with a band. Returns the Matplotlib figure.
 
@@ -196,7 +198,7 @@ def curves(
     if logx: ax.set_xscale("log"); ax.set_xticks(x, [f"{v:g}" for v in x]); ax.minorticks_off()
     seeds = sorted({len(y) for y in runs.values()})
     note = f"{BAND_NAMES[band]}, {'–'.join(map(str, seeds))} seeds" if seeds[-1] > 1 else "one run"
-    if any(runs): ax.legend(title=note, title_fontsize=8, fontsize=8)
+    if any(runs): ax.legend(title=note, title_fontsize=8, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return _finish(ax, xlabel, ylabel, title)
 
 # %% ../nbs/93-plots.ipynb #53a87214
