@@ -8,7 +8,7 @@ __all__ = ['FORMAT', 'CANDIDATES', 'SCALERS', 'each_stage', 'take', 'picture', '
            'check_source', 'extract_stages', 'from_stores', 'extract', 'check_features', 'CommonScaler', 'one_probe',
            'held_out', 'check_C', 'check_valid', 'linear_probe', 'knn', 'pick']
 
-# %% ../nbs/03-features.ipynb #a73b80fc
+# %% ../nbs/03-features.ipynb #8d937e80
 import hashlib
 import json
 import os
@@ -16,6 +16,7 @@ import zlib
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 
+# %% ../nbs/03-features.ipynb #0ec04d8d
 import numpy as np
 import torch
 from filelock import FileLock
