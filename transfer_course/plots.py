@@ -97,7 +97,7 @@ def _check_names(
     if len(names) != n: raise ValueError(f"{argument} must have one entry for each of the {n} items, got {len(names)}")
     return names
 
-# %% ../nbs/93-plots.ipynb #e4554803
+# %% ../nbs/93-plots.ipynb #93a4768b
 def _grid(
     n,  # how many axes
     cols,  # how many in a row
@@ -109,13 +109,13 @@ def _grid(
     if cols < 1 or int(cols) != cols: raise ValueError(f"cols must be a whole number of at least 1, got {cols}")
     cols = min(int(cols), n)
     rows = -(-n // cols)
-    fig, axes = plt.subplots(rows, cols, figsize=(cols * scale, rows * (tall * scale + 0.22) + 0.3 * bool(title)), squeeze=False, layout="constrained")
+    fig, axes = plt.subplots(rows, cols, figsize=(cols * scale, rows * tall * scale + 0.35 * bool(title)), squeeze=False, layout="constrained")
     for ax in axes.flat: ax.axis("off")
     if title: fig.suptitle(title)
     plt.close(fig)
     return fig, list(axes.flat[:n])
 
-# %% ../nbs/93-plots.ipynb #8da99978
+# %% ../nbs/93-plots.ipynb #b85e2e8c
 def show(
     pictures,  # uint8 N×C×H×W, a list of C×H×W (sizes may differ), one C×H×W, or a dict name → C×H×W
     titles=None,  # a title for each picture
@@ -129,7 +129,7 @@ def show(
     """
     if isinstance(pictures, dict): titles, pictures = list(pictures), list(pictures.values())
     images = _as_list(pictures)
-    tall = max(image.shape[0] / image.shape[1] for image in images)
+    tall = max(image.shape[0] / image.shape[1] for image in images) + (0.24 / scale if titles is not None else 0.05)
     fig, axes = _grid(len(images), cols or 8, scale, title, tall)
     for ax, image, name in zip(axes, images, _check_names(titles, len(images))):
         ax.imshow(image, cmap="gray", vmin=0, vmax=255)
