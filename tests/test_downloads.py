@@ -53,6 +53,10 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch): monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
 @pytest.fixture
 def server():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_same_as_the_network_itself(net, x, cache):
     assert list(found) == net.stages
     for stage, z in found.items():
         assert z.dtype == torch.float32 and z.shape == (100, net.widths()[stage]) and not z.requires_grad
-        assert torch.allclose(z, batched(lambda b: net.features(b, stage), x), atol=1e-5)
+        assert torch.allclose(z, batched(partial(net.features, stage=stage), x), atol=1e-5)
         assert torch.equal(z, extract(net, x, stage, cache=True)) or not cache
     assert torch.equal(extract(net, x), extract(net, x, "stage3"))
 

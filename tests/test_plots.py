@@ -121,6 +121,7 @@ def test_lines_differ_without_colour():
     (lambda: plots.curves([1, 2, 3], [[1, 2]]), "must be seeds×3"),
     (lambda: plots.curves([1, 2], {"a": [1, float("nan")]}), "runs['a'] must be finite"),
     (lambda: plots.curves([1, 2], {}), "at least one label"),
+    (lambda: plots.curves([0, 2], [1, 2], logx=True), "x must be above 0"),
     (lambda: plots.curves([1, 2], [1, 2], band="se"), "band must be one of"),
     (lambda: plots.dots({"a": []}), "groups['a'] must hold at least one number"),
     (lambda: plots.dots({"a": [1]}, centre="mode"), "'median' or 'mean'"),

@@ -74,15 +74,19 @@ def _check_int(n, name, low, high, hint=""):
     if not low <= n <= high: raise ValueError(f"{name} must be from {low} to {high}, got {n}{hint}")
     return int(n)
 
-# %% ../nbs/90-data.ipynb #c22cd80f
+# %% ../nbs/90-data.ipynb #183b2c2e
 def _check_labels(y, n, k, name):
     "Raise unless `y` is int64, one label a picture, each from 0 to k−1."
     x = "x" + name[1:]
     if not isinstance(y, torch.Tensor): raise TypeError(f"{name} must be an int64 tensor, got {_saw(y)}: use torch.as_tensor")
-    if y.dtype != torch.int64 or y.ndim != 1: raise ValueError(f"{name} must be int64 N, got {_saw(y)}: use class numbers, such as y.long()")
+    if y.dtype != torch.int64 or y.ndim != 1:
+        raise ValueError(f"{name} must be int64 N, got {_saw(y)}: "
+                         "use class numbers, such as y.long()")
     if len(y) != n: raise ValueError(f"{name} has {len(y)} labels for {n} pictures in {x}: give one label for each picture")
     low, high = int(y.min()), int(y.max())
-    if low < 0 or high >= k: raise ValueError(f"{name} must be from 0 to {k-1} (there are {k} classes), got {low} to {high}: count classes from 0")
+    if low < 0 or high >= k:
+        raise ValueError(f"{name} must be from 0 to {k-1} (there are {k} classes), "
+                         f"got {low} to {high}: count classes from 0")
 
 # %% ../nbs/90-data.ipynb #bd628a69
 def _known(name, names, argument):
@@ -104,29 +108,37 @@ def _px(x):
     "Channels×height×width of the pictures `x`, as text."
     return "×".join(map(str, x.shape[1:]))
 
-# %% ../nbs/90-data.ipynb #ddbb1651
+# %% ../nbs/90-data.ipynb #b12c6f9c
 def _check_classes(classes):
     "A list of class names: at least two, no name twice."
-    if isinstance(classes, str) or not hasattr(classes, "__len__"): raise TypeError(f"classes must be a list of names, got {_saw(classes)}: such as ['ants', 'bees']")
-    if len(classes) < 2: raise ValueError(f"classes must have at least 2 names, got {len(classes)}: one class can't be told from another")
+    if isinstance(classes, str) or not hasattr(classes, "__len__"):
+        raise TypeError(f"classes must be a list of names, got {_saw(classes)}: "
+                        "such as ['ants', 'bees']")
+    if len(classes) < 2:
+        raise ValueError(f"classes must have at least 2 names, got {len(classes)}: "
+                         "one class can't be told from another")
     twice = [c for c in classes if list(classes).count(c) > 1]
     if twice: raise ValueError(f"classes must be different names, got {twice[0]!r} twice: rename one")
     return list(classes)
 
-# %% ../nbs/90-data.ipynb #33401b17
+# %% ../nbs/90-data.ipynb #81aeed16
 def _check_part(t, part):
     "Raise one sentence unless the pictures and labels of this part of the task `t` fit together."
     x, y = getattr(t, f"x_{part}"), getattr(t, f"y_{part}")
     check_pictures(x, f"x_{part}")
     _check_labels(y, len(x), len(t.classes), f"y_{part}")
     same = x.shape[1:] == t.x_train.shape[1:]
-    if not same: raise ValueError(f"x_{part} must have pictures of {_px(t.x_train)} like x_train, got {_px(x)}: resize them or repeat the channel")
+    if not same:
+        raise ValueError(f"x_{part} must have pictures of {_px(t.x_train)} like x_train, "
+                         f"got {_px(x)}: resize them or repeat the channel")
 
-# %% ../nbs/90-data.ipynb #9ae71f76
+# %% ../nbs/90-data.ipynb #3c61d83a
 def _check_task(t):
     "Raise one sentence unless all parts of the task `t` fit together."
     t.classes, t.card = _check_classes(t.classes), Card(t.card)
-    if (t.x_valid is None) != (t.y_valid is None): raise ValueError(f"x_valid and y_valid must come together, got only {'y' if t.x_valid is None else 'x'}_valid: give both or neither")
+    if (t.x_valid is None) != (t.y_valid is None):
+        raise ValueError("x_valid and y_valid must come together, "
+                         f"got only {'y' if t.x_valid is None else 'x'}_valid: give both or neither")
     for part in t._parts(): _check_part(t, part)
 
 # %% ../nbs/90-data.ipynb #f82ef03a
@@ -156,17 +168,23 @@ class Task:
     def __repr__(self): return _task_repr(self)
     def _parts(self): return ["train"] + ["valid"] * (self.x_valid is not None) + ["test"]
 
-# %% ../nbs/90-data.ipynb #3f989a56
+# %% ../nbs/90-data.ipynb #a5ef88fa
+def _smallest(task):
+    "How many training pictures the smallest class has, and its name in a sentence."
+    counts = torch.bincount(task.y_train, minlength=len(task.classes))
+    least = int(counts.argmin())
+    if counts[least] == 0:
+        raise ValueError(f"k needs training pictures of every class, but {task.classes[least]!r} has none: "
+                         "add pictures of it, or take it out of classes")
+    return int(counts[least]), f": the smallest class, {task.classes[least]!r}, has {counts[least]} training pictures"
+
+# %% ../nbs/90-data.ipynb #c3415b16
 def few_shot(task, # where to choose from
              k,    # training pictures to keep for each class
              seed=0):
     "The same task with only `k` training pictures for each class; the other parts stay as they are."
-    counts = torch.bincount(task.y_train, minlength=len(task.classes))
-    least = int(counts.argmin())
-    if counts[least] == 0: raise ValueError(f"k needs training pictures of every class, but {task.classes[least]!r} has none: add pictures of it, or take it out of classes")
-    hint = f": the smallest class, {task.classes[least]!r}, has {counts[least]} training pictures"
-    k, rng = _check_int(k, "k", 1, int(counts[least]), hint), _rng(seed)
-    shuffled = torch.from_numpy(rng.permutation(len(task.y_train)))
+    n, hint = _smallest(task)
+    k, shuffled = _check_int(k, "k", 1, n, hint), torch.from_numpy(_rng(seed).permutation(len(task.y_train)))
     i = torch.cat([shuffled[task.y_train[shuffled] == c][:k] for c in range(len(task.classes))]).sort().values
     return replace(task, name=f"{task.name}, {k} a class", x_train=task.x_train[i], y_train=task.y_train[i])
 
@@ -177,25 +195,38 @@ def _rng(seed):
     "A NumPy generator that starts from `seed`."
     return np.random.default_rng(_check_int(seed, "seed", 0, 2**31 - 1))
 
-# %% ../nbs/90-data.ipynb #9f74e068
-def _stratified(y, share, seed, name, classes):
-    "Two index tensors into the labels `y`: the rest, and a `share` of every class."
-    from sklearn.model_selection import train_test_split
-    if isinstance(share, bool) or not isinstance(share, (int, float)): raise TypeError(f"{name} must be a share between 0 and 1, got {_saw(share)}: such as 0.2")
+# %% ../nbs/90-data.ipynb #980528d6
+def _check_share(y, share, name, classes):
+    "Raise unless a `share` of the labels `y` can be taken from every class."
+    if isinstance(share, bool) or not isinstance(share, (int, float)):
+        raise TypeError(f"{name} must be a share between 0 and 1, got {_saw(share)}: such as 0.2")
     if not 0 < share < 1: raise ValueError(f"{name} must be a share between 0 and 1, got {share}: such as 0.2")
     counts, part = torch.bincount(y, minlength=len(classes)), int(np.ceil(len(y) * share))
     least = int(counts.argmin())
-    if counts[least] < 2: raise ValueError(f"{name} needs at least 2 pictures of each class, but {classes[least]!r} has {counts[least]}: add pictures or drop the class")
-    if min(part, len(y) - part) < len(classes): raise ValueError(f"{name} {share} of {len(y)} pictures leaves a part with fewer pictures than classes ({len(classes)}): choose a share nearer to 0.5")
-    rest, part = train_test_split(np.arange(len(y)), test_size=share, stratify=y.numpy(), random_state=_check_int(seed, "seed", 0, 2**31 - 1))
+    if counts[least] < 2:
+        raise ValueError(f"{name} needs at least 2 pictures of each class, "
+                         f"but {classes[least]!r} has {counts[least]}: add pictures or drop the class")
+    if min(part, len(y) - part) < len(classes):
+        raise ValueError(f"{name} {share} of {len(y)} pictures leaves a part with fewer pictures than classes ({len(classes)}): "
+                         "choose a share nearer to 0.5")
+
+# %% ../nbs/90-data.ipynb #3b797188
+def _stratified(y, share, seed, name, classes):
+    "Two index tensors into the labels `y`: the rest, and a `share` of every class."
+    from sklearn.model_selection import train_test_split
+    _check_share(y, share, name, classes)
+    seed = _check_int(seed, "seed", 0, 2**31 - 1)
+    rest, part = train_test_split(np.arange(len(y)), test_size=share, stratify=y.numpy(), random_state=seed)
     return torch.from_numpy(np.sort(rest)), torch.from_numpy(np.sort(part))
 
-# %% ../nbs/90-data.ipynb #7f04e241
+# %% ../nbs/90-data.ipynb #07eed9d3
 def split(task,      # a task without a validation part
           valid=0.2, # share of the training pictures, between 0 and 1
           seed=0):
     "The same task with a stratified share of the training pictures moved to x_valid, y_valid."
-    if task.x_valid is not None: raise ValueError(f"the task {task.name} must have no validation part to be split, got {len(task.x_valid)} pictures there: use it, or start from data.load")
+    if task.x_valid is not None:
+        raise ValueError(f"the task {task.name} must have no validation part to be split, "
+                         f"got {len(task.x_valid)} pictures there: use it, or start from data.load")
     i, j = _stratified(task.y_train, valid, seed, "valid", task.classes)
     x, y = task.x_train, task.y_train
     return replace(task, x_train=x[i], y_train=y[i], x_valid=x[j], y_valid=y[j])
@@ -236,13 +267,15 @@ _TEXTURES = {  # the same for grey textures
     "gravel": ("skimage", "data/gravel.png", "CC0Textures, Gravel04; CC0"),
 }
 
-# %% ../nbs/90-data.ipynb #d9d39ef1
+# %% ../nbs/90-data.ipynb #18c7877c
 @lru_cache
 def _photo(name):
     "uint8 H×W×3 array of an installed photograph."
     package, file, _ = {**_PHOTOS, **_TEXTURES}[name]
     path = files(package) / file
-    if not path.is_file(): raise FileNotFoundError(f"the photograph {name} is missing from {package} ({file}): install {package} again")
+    if not path.is_file():
+        raise FileNotFoundError(f"the photograph {name} is missing from {package} ({file}): "
+                                f"install {package} again")
     return np.array(Image.open(path).convert("RGB"))
 
 # %% ../nbs/90-data.ipynb #c78125e8
@@ -329,13 +362,15 @@ def _photographs(seed):
               "some are nearly empty (black sky, black border); training and test patches come from boxes that do not touch")
     return _patch_task("photographs", boxes("photographs"), 100, 40, 64, seed, False, card)
 
-# %% ../nbs/90-data.ipynb #91b6f9a0
+# %% ../nbs/90-data.ipynb #01b254bf
 def home():
     "The course's cache folder: TRANSFER_COURSE_HOME, or the platform's usual place. Made if missing; OSError if that is impossible."
     import platformdirs
     path = Path(os.environ.get("TRANSFER_COURSE_HOME") or platformdirs.user_cache_dir("transfer_course")).expanduser()
     try: path.mkdir(parents=True, exist_ok=True)
-    except OSError as e: raise OSError(f"the cache folder {path} can't be made ({e.strerror}): set TRANSFER_COURSE_HOME to a folder of yours") from None
+    except OSError as e:
+        raise OSError(f"the cache folder {path} can't be made ({e.strerror}): "
+                      "set TRANSFER_COURSE_HOME to a folder of yours") from None
     return path
 
 # %% ../nbs/90-data.ipynb #cf744f12
@@ -419,20 +454,30 @@ def _glyph(letter, file, side, rng):
     ImageDraw.Draw(page).text((side + shift[0], side + shift[1]), letter, 255, _font(file, points), anchor="mm")
     return np.array(page.rotate(turn, Image.Resampling.BILINEAR).resize((side, side), Image.Resampling.BOX))
 
-# %% ../nbs/90-data.ipynb #683cb13b
+# %% ../nbs/90-data.ipynb #900da0b1
+def _families(fonts):
+    "A list of font families, or one sentence."
+    if not isinstance(fonts, (str, list, tuple)) or not fonts:
+        raise ValueError(f"fonts must name at least one family, got {_saw(fonts)}: such as fonts=['sans']")
+    return [_known(f, _FONTS, "fonts") for f in ([fonts] if isinstance(fonts, str) else fonts)]
+
+# %% ../nbs/90-data.ipynb #b23b1253
+def _draw_letters(n, fonts, side, rng):
+    "uint8 26×n×1×side×side: n pictures of each letter."
+    names = [f for family in fonts for f in _FONTS[family]]
+    drawn = [_glyph(c, names[rng.integers(len(names))], side, rng) for c in _ALPHABET for _ in range(n)]
+    return torch.from_numpy(np.stack(drawn)).reshape(26, n, 1, side, side)
+
+# %% ../nbs/90-data.ipynb #946d1a6d
 def letters(fonts=tuple(_FONTS), # families: "sans", "serif", "mono", "stix", "computer_modern"
             n_train=100,         # training pictures of each letter
             n_test=25,           # test pictures of each letter
             side=28,             # pixels
             seed=0):
     "Capital letters drawn with Matplotlib's fonts: a task of 26 classes, uint8 1×side×side, white on black."
-    if not isinstance(fonts, (str, list, tuple)) or not fonts: raise ValueError(f"fonts must name at least one family, got {_saw(fonts)}: such as fonts=['sans']")
-    fonts = [_known(f, _FONTS, "fonts") for f in ([fonts] if isinstance(fonts, str) else fonts)]
+    fonts, side = _families(fonts), _check_int(side, "side", 8, 256)
     n_train, n_test = _check_int(n_train, "n_train", 1, 10_000), _check_int(n_test, "n_test", 1, 10_000)
-    side, rng, names = _check_int(side, "side", 8, 256), _rng(seed), [f for family in fonts for f in _FONTS[family]]
-    def draw(c): return _glyph(c, names[rng.integers(len(names))], side, rng)
-    x = torch.from_numpy(np.stack([draw(c) for c in _ALPHABET for _ in range(n_train + n_test)]))
-    x, y = x.reshape(26, -1, 1, side, side), torch.arange(26)
+    x, y = _draw_letters(n_train + n_test, fonts, side, _rng(seed)), torch.arange(26)
     return Task("letters", x[:, :n_train].flatten(0, 1), y.repeat_interleave(n_train),
                 x[:, n_train:].flatten(0, 1), y.repeat_interleave(n_test), list(_ALPHABET), _letters_card(fonts, side))
 
@@ -465,30 +510,39 @@ def inverted(x): # uint8 N×C×H×W
     "The negative, uint8: 255 − x."
     return 255 - check_pictures(x)
 
-# %% ../nbs/90-data.ipynb #012d04a4
+# %% ../nbs/90-data.ipynb #9d9bdabd
 def blurred(x,         # uint8 N×C×H×W
             sigma=2.): # standard deviation of the Gaussian, in pixels
     "The pictures out of focus, uint8: a Gaussian blur that reaches 3·sigma."
     from torchvision.transforms.v2.functional import gaussian_blur
     side = min(check_pictures(x).shape[2:])
-    if isinstance(sigma, bool) or not isinstance(sigma, (int, float)): raise TypeError(f"sigma must be a number of pixels, got {_saw(sigma)}: such as 2")
-    if not 0 < 3 * sigma < side: raise ValueError(f"sigma must be above 0 and below {side / 3:.1f} for pictures of {_px(x)}, got {sigma}: the blur reaches 3·sigma")
+    if isinstance(sigma, bool) or not isinstance(sigma, (int, float)):
+        raise TypeError("sigma must be a number of pixels, "
+                        f"got {_saw(sigma)}: such as 2")
+    if not 0 < 3 * sigma < side:
+        raise ValueError(f"sigma must be above 0 and below {side / 3:.1f} for pictures of {_px(x)}, "
+                         f"got {sigma}: the blur reaches 3·sigma")
     return gaussian_blur(x, 2 * int(np.ceil(3 * sigma)) + 1, float(sigma))
 
-# %% ../nbs/90-data.ipynb #00fbd040
+# %% ../nbs/90-data.ipynb #3baff657
 _BACKGROUNDS = ["astronaut", "chelsea", "coffee", "motorcycle", "tissue", "china", "flower"]
 
-# %% ../nbs/90-data.ipynb #e4a2fadd
+def _check_digits(x):
+    "`x`, if it is uint8 N×1×H×H."
+    if check_pictures(x).shape[1] != 1:
+        raise ValueError(f"x must be uint8 N×1×H×W, got {_saw(x)}: give grey digits, the colour comes from the photographs")
+    if x.shape[2] != x.shape[3] or x.shape[2] > 256:
+        raise ValueError(f"x must be square pictures of up to 256 pixels, got {_saw(x)}: resize them")
+    return x
+
+# %% ../nbs/90-data.ipynb #0edb30ff
 def mnist_m(x,       # uint8 N×1×H×W
             seed=0):
     """Digits on photographs, uint8 N×3×H×W: |digit − patch|, each patch from a random place of a random photograph.
 
     Photographs that are mostly black or sky are left out, as they would leave the digit as it is.
     Source: Ganin et al. 2016, Domain-adversarial training of neural networks, arXiv:1505.07818 (there with BSDS500 patches)."""
-    if check_pictures(x).shape[1] != 1: raise ValueError(f"x must be uint8 N×1×H×W, got {_saw(x)}: give grey digits, the colour comes from the photographs")
-    if x.shape[2] != x.shape[3] or x.shape[2] > 256: raise ValueError(f"x must be square pictures of up to 256 pixels, got {_saw(x)}: resize them")
-    rng = _noise_rng(x, seed)
-    photos = [_photo(n) for n in _BACKGROUNDS]
+    rng, photos = _noise_rng(_check_digits(x), seed), [_photo(n) for n in _BACKGROUNDS]
     photos = [photos[i] for i in rng.integers(len(photos), size=len(x))]
     patch = np.concatenate([_patches(p, [(0, 0, *p.shape[1::-1])], 1, x.shape[2], rng) for p in photos])
     return (x.int() - torch.from_numpy(patch).permute(0, 3, 1, 2).int()).abs().to(torch.uint8)
@@ -504,23 +558,30 @@ def _fit(image, # PIL image
     if image.size != (size, size): image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
-# %% ../nbs/90-data.ipynb #a1b3a705
+# %% ../nbs/90-data.ipynb #b6d92a07
 def _read_picture(path, size):
     "`_fit` of a file, or one sentence that names the file."
     try:
         with Image.open(path) as image: return _fit(image, size)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        raise ValueError(f"path holds a picture that can't be read, {Path(path).parent.name}/{Path(path).name} ({str(e)[:80]}): replace or delete the file") from None
+        raise ValueError("path holds a picture that can't be read, "
+                         f"{Path(path).parent.name}/{Path(path).name} ({str(e)[:80]}): replace or delete the file") from None
 
-# %% ../nbs/90-data.ipynb #625f43d5
+# %% ../nbs/90-data.ipynb #4cde2963
 def _classes_in(folder):
     "{class: its picture files}, from the subfolders of `folder`; other files and hidden ones are left out."
     found = {d.name: sorted(f for f in d.rglob("*") if f.suffix.lower() in _SUFFIXES and f.name[0] != ".")
              for d in sorted(folder.iterdir()) if d.is_dir() and d.name[0] not in "._"}
     empty = [c for c, pictures in found.items() if not pictures]
-    if not found: raise ValueError(f"path must hold one subfolder for each class, got {folder.name} with none: sort the pictures into folders")
-    if len(found) < 2: raise ValueError(f"path must hold at least 2 classes, got {folder.name} with only {next(iter(found))}: add a folder for another class")
-    if empty: raise ValueError(f"path must hold pictures in every class folder, got none in {folder.name}/{empty[0]}: add some (jpg, png, …) or remove the folder")
+    if not found:
+        raise ValueError("path must hold one subfolder for each class, "
+                         f"got {folder.name} with none: sort the pictures into folders")
+    if len(found) < 2:
+        raise ValueError(f"path must hold at least 2 classes, got {folder.name} with only {next(iter(found))}: "
+                         "add a folder for another class")
+    if empty:
+        raise ValueError(f"path must hold pictures in every class folder, got none in {folder.name}/{empty[0]}: "
+                         "add some (jpg, png, …) or remove the folder")
     return found
 
 # %% ../nbs/90-data.ipynb #885478d2
@@ -540,13 +601,15 @@ def _parts_of(path):
     if "test" not in parts: parts["test"] = parts.pop("valid")
     return parts
 
-# %% ../nbs/90-data.ipynb #313981cc
+# %% ../nbs/90-data.ipynb #2fdd924b
 def _folder(path):
     "`path` as a Path, if it is a folder."
     try: path = Path(path).expanduser()
     except TypeError: raise TypeError(f"path must be the name of a folder, got {_saw(path)}: such as 'pictures'") from None
     if path.is_file(): raise ValueError(f"path must be a folder, got the file {path.name}: unpack it, or give the folder around it")
-    if not path.is_dir(): raise ValueError(f"path must be a folder that exists, got {str(path)[-80:]}: check the spelling, you are in {Path.cwd().name}")
+    if not path.is_dir():
+        raise ValueError(f"path must be a folder that exists, got {str(path)[-80:]}: "
+                         f"check the spelling, you are in {Path.cwd().name}")
     return path
 
 # %% ../nbs/90-data.ipynb #8b0f5f1b
@@ -566,11 +629,13 @@ def from_folder(path,     # the folder
     read = {p: _read_part(f, size) for p, f in found.items()}
     return Task(path.name, *read["train"], *read["test"], list(found["train"]), _own_card(path, size), *read.get("valid", ()))
 
-# %% ../nbs/90-data.ipynb #6b61aed6
+# %% ../nbs/90-data.ipynb #ec4b914f
 def _check_same(train, other, part):
     "Raise unless both have the same classes."
     odd = sorted(set(train) ^ set(other))
-    if odd: raise ValueError(f"path must hold the same classes in train and {part}, but {odd[0]} is in one only: add or remove that folder")
+    if odd:
+        raise ValueError(f"path must hold the same classes in train and {part}, "
+                         f"but {odd[0]} is in one only: add or remove that folder")
 
 def _own_card(path, size):
     return dict(origin=f"pictures from the folder {path.name}", licence="that of your pictures",
@@ -615,7 +680,7 @@ def _trouble(e, url, part, timeout):
     if isinstance(e, requests.Timeout) or "timed out" in str(e): return f"{host} did not answer within {timeout} s{kept}"
     return f"the connection to {host} broke off{kept}" if kept else f"there is no connection to {host}"
 
-# %% ../nbs/90-data.ipynb #07898193
+# %% ../nbs/90-data.ipynb #7de2a914
 def _complete(url, part, known_hash, timeout, advice):
     "Fetch what is missing of the file `part`. -> is its hash right now? Raises FetchError."
     if part.exists() and _hash(part, known_hash) == known_hash: return True
@@ -625,10 +690,22 @@ def _complete(url, part, known_hash, timeout, advice):
         if part.stat().st_size == 0: part.unlink()
         raise FetchError(f"{part.stem} was not fetched: {_trouble(e, url, part, timeout)}; {advice}") from None
     except OSError as e:
-        raise FetchError(f"{part.stem} could not be written to {part.parent} ({e.strerror}): make room, or move the cache with TRANSFER_COURSE_HOME") from None
+        raise FetchError(f"{part.stem} could not be written to {part.parent} ({e.strerror}): "
+                         "make room, or move the cache with TRANSFER_COURSE_HOME") from None
     return _hash(part, known_hash) == known_hash
 
-# %% ../nbs/90-data.ipynb #a128eff0
+# %% ../nbs/90-data.ipynb #7c87ee2e
+def _check_url(url):
+    if str(url).startswith(("http://", "https://")): return url
+    raise ValueError(f"url must start with http:// or https://, got {_saw(url)}: copy the whole address")
+
+def _wrong_file(url, part, known_hash, advice):
+    "A FetchError about a wrong hash; the file `part` is deleted."
+    found = _hash(part, known_hash)
+    part.unlink()
+    return FetchError(f"{part.stem} from {url} is not the file it should be: expected {known_hash}, found {found}; {advice}")
+
+# %% ../nbs/90-data.ipynb #b301438c
 def download(url,        # http or https
              path,       # where the file shall lie
              known_hash, # "sha256:…" or "md5:…"
@@ -637,24 +714,25 @@ def download(url,        # http or https
     """The path, with the right file there: fetched, or resumed, unless it is there already.
 
     Raises FetchError (an OSError) with one sentence: no connection, an HTTP error, a timeout, a wrong hash, a full disk."""
-    if not str(url).startswith(("http://", "https://")): raise ValueError(f"url must start with http:// or https://, got {_saw(url)}: copy the whole address")
-    path, part = Path(path), Path(f"{path}.part")
+    url, path, part = _check_url(url), Path(path), Path(f"{path}.part")
     advice = f"try again later, or place the file yourself at {path}{ahead}"
     if path.is_file() and _hash(path, known_hash) == known_hash: return path
     path.parent.mkdir(parents=True, exist_ok=True)
     if part.exists() and _complete(url, part, known_hash, timeout, advice): return part.replace(path)
     part.unlink(missing_ok=True)
     if _complete(url, part, known_hash, timeout, advice): return part.replace(path)
-    found = _hash(part, known_hash)
-    part.unlink()
-    raise FetchError(f"{path.name} from {url} is not the file it should be: expected {known_hash}, found {found}; {advice}")
+    raise _wrong_file(url, part, known_hash, advice)
 
-# %% ../nbs/90-data.ipynb #0b450107
+# %% ../nbs/90-data.ipynb #5ef6d6fc
 def _check_member(archive, name, plain):
     "Raise unless the archive's member is a plain file or folder that stays inside."
     p = PurePosixPath(name.replace("\\", "/"))
-    if p.is_absolute() or ".." in p.parts or ":" in name: raise ValueError(f"{archive.name} holds {name!r}, which would be written outside its folder: don't use this archive, fetch it again from its origin")
-    if not plain: raise ValueError(f"{archive.name} holds {name!r}, which is a link or a device: only files and folders are unpacked, fetch it again from its origin")
+    if p.is_absolute() or ".." in p.parts or ":" in name:
+        raise ValueError(f"{archive.name} holds {name!r}, which would be written outside its folder: "
+                         "don't use this archive, fetch it again from its origin")
+    if not plain:
+        raise ValueError(f"{archive.name} holds {name!r}, which is a link or a device: "
+                         "only files and folders are unpacked, fetch it again from its origin")
 
 # %% ../nbs/90-data.ipynb #01c02b6c
 def _unzip(archive, folder):
@@ -670,27 +748,28 @@ def _untar(archive, folder):
 def _gunzip(archive, folder):
     with gzip.open(archive) as f, open(folder / archive.stem, "wb") as g: shutil.copyfileobj(f, g)
 
-# %% ../nbs/90-data.ipynb #a1ba4a52
+# %% ../nbs/90-data.ipynb #add420da
 def _unpacker(archive):
-    "The function that unpacks the archive, by the end of its name; None for other files."
+    "The function that unpacks the archive, by the end of its name."
     name = archive.name.lower()
+    if not archive.is_file(): raise ValueError(f"archive must be a file that exists, got {archive.name}: fetch it first")
     if name.endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")): return _untar
-    return {".zip": _unzip, ".gz": _gunzip}.get(archive.suffix.lower())
+    if name.endswith(".zip"): return _unzip
+    if name.endswith(".gz"): return _gunzip
+    raise ValueError(f"archive must be a zip, tar, tar.gz, tgz or gz file, got {archive.name}: unpack it yourself")
 
-# %% ../nbs/90-data.ipynb #6e415aa5
+# %% ../nbs/90-data.ipynb #96a332bc
 def extract(archive, # zip, tar, tar.gz, tgz, gz
             folder): # where its files and folders shall lie
     """The folder, with what the archive holds. Unpacked beside it and then moved, so that nothing half-written is left.
 
     What stands in the folder already is kept. Raises ValueError for names that lead out of the folder, for links, and for a damaged archive."""
-    archive, folder = Path(archive), Path(folder)
-    unpack = _unpacker(archive)
-    if not unpack: raise ValueError(f"archive must be a zip, tar, tar.gz, tgz or gz file, got {archive.name}: unpack it yourself")
-    if not archive.is_file(): raise ValueError(f"archive must be a file that exists, got {archive.name}: fetch it first")
+    archive, folder, unpack = Path(archive), Path(folder), _unpacker(Path(archive))
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as beside:
         try: unpack(archive, Path(beside))
-        except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as e: raise ValueError(f"{archive.name} is damaged ({e}): delete it and fetch it again") from None
+        except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as e:
+            raise ValueError(f"{archive.name} is damaged ({e}): delete it and fetch it again") from None
         for child in Path(beside).iterdir():
             if not (folder / child.name).exists(): child.rename(folder / child.name)
     return folder
@@ -757,7 +836,7 @@ def _unpacked(name):
         if gives and not (path.parent / gives).exists(): extract(path, path.parent)
     return _downloads()
 
-# %% ../nbs/90-data.ipynb #5c273057
+# %% ../nbs/90-data.ipynb #dce8e7d6
 def _cifar10(root):
     from torchvision.datasets import CIFAR10
     a, b = CIFAR10(root, train=True), CIFAR10(root, train=False)
@@ -768,6 +847,7 @@ def _fashion_mnist(root):
     a, b = FashionMNIST(root, train=True), FashionMNIST(root, train=False)
     return [(d.data[:, None], d.targets) for d in (a, b)], a.classes
 
+# %% ../nbs/90-data.ipynb #6b123b3e
 def _svhn(root):
     from torchvision.datasets import SVHN
     parts = [SVHN(root / "svhn", split=s) for s in ("train", "test")]
@@ -829,24 +909,33 @@ def _load_fetched(name, size, seed):
     train, test, *valid = parts
     return Task(name, *train, *test, classes, _fetched_card(name), *(valid[0] if valid else ()))
 
-# %% ../nbs/90-data.ipynb #920b267e
+# %% ../nbs/90-data.ipynb #1255f43d
 _CARDS = {  # set: origin, licence, size, flaws
     "hymenoptera": (
         "PyTorch's transfer learning tutorial; pictures from ImageNet", "none given; ImageNet's terms: research and education",
         "ants and bees; 160 pixels: shorter side resized, middle cut out; the tutorial's val folder is the test part",
-        "a subset of ImageNet: an ImageNet network has seen these classes and perhaps these pictures, so it looks better here than on new ones; one stray gif is left out; some pictures show flowers or people more than insects; the test part is small"),
+        "a subset of ImageNet: an ImageNet network has seen these classes and perhaps these pictures, so it looks better here than on new ones; "
+        "one stray gif is left out; some pictures show flowers or people more than insects; the test part is small"),
     "cifar10": (
         "Krizhevsky 2009, Learning multiple layers of features from tiny images", "none given; free for research",
-        "32 pixels, colour", "some test pictures have near-doubles among the training pictures (Barz and Denzler 2020, arXiv:1902.00423); CourseNet has been trained on it"),
-    "oxford_pet": (
-        "Parkhi et al. 2012, Cats and dogs, doi:10.1109/CVPR.2012.6248092", "CC BY-SA 4.0",
-        "breeds of cats and dogs; 160 pixels: shorter side resized, middle cut out", "many of the breeds are ImageNet classes too; cutting out the middle may lose the head"),
-    "flowers102": (
-        "Nilsback and Zisserman 2008, doi:10.1109/ICVGIP.2008.47", "none given; pictures from the web",
-        "102 flowers; 160 pixels: shorter side resized, middle cut out", "ten training pictures a class, and a test part with unequal classes: also look at the mean over classes"),
+        "32 pixels, colour",
+        "some test pictures have near-doubles among the training pictures (Barz and Denzler 2020, arXiv:1902.00423); "
+        "CourseNet has been trained on it"),
 }
 
-# %% ../nbs/90-data.ipynb #b26bbdc6
+# %% ../nbs/90-data.ipynb #8d810d95
+_CARDS |= {
+    "oxford_pet": (
+        "Parkhi et al. 2012, Cats and dogs, doi:10.1109/CVPR.2012.6248092", "CC BY-SA 4.0",
+        "breeds of cats and dogs; 160 pixels: shorter side resized, middle cut out",
+        "many of the breeds are ImageNet classes too; cutting out the middle may lose the head"),
+    "flowers102": (
+        "Nilsback and Zisserman 2008, doi:10.1109/ICVGIP.2008.47", "none given; pictures from the web",
+        "102 flowers; 160 pixels: shorter side resized, middle cut out",
+        "ten training pictures a class, and a test part with unequal classes: also look at the mean over classes"),
+}
+
+# %% ../nbs/90-data.ipynb #7f67d448
 _CARDS |= {
     "eurosat": (
         "Helber et al. 2019, doi:10.1109/JSTARS.2019.2918242; Sentinel-2 satellite", "MIT; Copernicus Sentinel data",
@@ -856,7 +945,8 @@ _CARDS |= {
         "32 pixels, colour; the part extra is left out", "neighbouring digits stand at the sides; some labels are wrong"),
     "usps": (
         "Hull 1994, doi:10.1109/34.291440; the version of LIBSVM", "none given",
-        "16 pixels, grey", "tiny pictures; the test part is known to be harder than the training part; no sha256 published, so the file is checked by md5 alone"),
+        "16 pixels, grey",
+        "tiny pictures; the test part is known to be harder than the training part; no sha256 published, so the file is checked by md5 alone"),
     "fashion_mnist": (
         "Xiao et al. 2017, arXiv:1708.07747", "MIT",
         "28 pixels, grey", "shirt, T-shirt, pullover and coat are hard to tell apart, for people too"),
@@ -957,9 +1047,11 @@ def _result_folders():
     package = Path(str(files("transfer_course")))
     return [Path("results"), package / "lessons" / "results", package.parent / "nbs" / "results"]
 
-# %% ../nbs/90-data.ipynb #cfbf3881
+# %% ../nbs/90-data.ipynb #24c5fd49
 def result(name): # such as "coursenet"
     "A stored measurement, as the dict that its experiment wrote. ValueError, with what there is, for an unknown name."
     stored = {p.stem: p for folder in reversed(_result_folders()) for p in sorted(folder.glob("*.json"))}
-    if not stored: raise ValueError(f"name must be a stored result, got {_saw(name)}: there are none here, run the scripts in experiments/ first")
+    if not stored:
+        raise ValueError(f"name must be a stored result, got {_saw(name)}: there are none here, "
+                         "run the scripts in experiments/ first")
     return json.loads(stored[_known(name, stored, "name")].read_text(encoding="utf-8"))
