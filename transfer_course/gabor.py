@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LEAST', 'MIXERS', 'first_filters', 'coordinates', 'gabor', 'check_gabor', 'unit', 'bank', 'to_grey', 'check_pairs',
-           'energies', 'patches', 'learned', 'main_colour', 'waves', 'normal', 'starts', 'climb', 'explained',
-           'fit_gabor', 'redraw', 'texture', 'draw', 'few_labels']
+           'energies', 'windows', 'patches', 'learned', 'main_colour', 'waves', 'normal', 'starts', 'climb',
+           'explained', 'fit_gabor', 'redraw', 'texture', 'draw', 'few_labels']
 
 # %% ../nbs/02-gabor.ipynb #c8849044
 import math
@@ -132,7 +132,17 @@ def energies(
     answers = F.conv2d(grey, pairs.flatten(0, 1)[:, None], stride=stride)
     return answers.unflatten(1, (-1, 2)).square().sum(2).sqrt()
 
-# %% ../nbs/02-gabor.ipynb #e2a8154b
+# %% ../nbs/02-gabor.ipynb #5cd3361b
+def windows(
+    photo,  # uint8 C×H×W
+    size,  # side of a window in pixels
+    name="photo",  # the argument's name, for the message
+):
+    """Every window of a photograph in grey, a view rows×columns×size×size from 0 to 1."""
+    if min(photo.shape[1:]) < size: raise ValueError(f"{name} must have sides of at least {size} pixels, got {tuple(photo.shape)}")
+    return np.lib.stride_tricks.sliding_window_view(to_grey(photo[None])[0, 0].numpy(), (size, size))
+
+# %% ../nbs/02-gabor.ipynb #f36e208b
 def patches(
     photos,  # dict name → uint8 C×H×W
     n=2000,  # patches from each photograph
@@ -143,11 +153,9 @@ def patches(
     if not photos: raise ValueError("photos must hold at least one picture, got none")
     rng, cut = np.random.default_rng(seed), []
     for name, photo in photos.items():
-        if min(photo.shape[1:]) < size: raise ValueError(f"photos[{name!r}] must have sides of at least {size} pixels, got {tuple(photo.shape)}")
-        windows = to_grey(photo[None])[0, 0].numpy()
-        windows = np.lib.stride_tricks.sliding_window_view(windows, (size, size))
-        i, j = (rng.integers(0, s, n) for s in windows.shape[:2])
-        cut.append(windows[i, j].reshape(n, -1).astype(np.float64))
+        w = windows(photo, size, f"photos[{name!r}]")
+        i, j = (rng.integers(0, side, n) for side in w.shape[:2])
+        cut.append(w[i, j].reshape(n, -1).astype(np.float64))
     cut = np.concatenate(cut)
     cut = cut[cut.std(1) > 0.02]
     return (cut - cut.mean(1, keepdims=True)) / cut.std(1, keepdims=True)
@@ -220,16 +228,14 @@ def starts(
     axes = [[0.04, 0.08, 0.14, 0.2, 0.28, 0.38, 0.48], angles, widths, widths, places, places]
     return torch.cartesian_prod(*[torch.tensor(a, dtype=torch.float64) for a in axes])
 
-# %% ../nbs/02-gabor.ipynb #d30ab4d4
+# %% ../nbs/02-gabor.ipynb #819c0ebf
 def climb(
     w,  # float64 O×size², unit filters
     q,  # float64 O×S×6, starting points
     size,  # side in pixels
-    steps=120,  # of Adam
-):
+    steps=120):  # of Adam
     """The starting points moved uphill in R²: (O×S×6, R² O×S). Frequencies stay under 0.5, widths between 0.5 pixels and the size, centres inside."""
-    low = torch.tensor([0, -99, 0.5, 0.5, -size / 2, -size / 2], dtype=torch.float64)
-    high = torch.tensor([0.5, 99, size, size, size / 2, size / 2], dtype=torch.float64)
+    low, high = torch.tensor([[0, -99, 0.5, 0.5, -size / 2, -size / 2], [0.5, 99, size, size, size / 2, size / 2]], dtype=torch.float64)
     q = q.clone().requires_grad_()
     adam = torch.optim.Adam([q], lr=0.05)
     for _ in range(steps):
