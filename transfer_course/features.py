@@ -6,7 +6,7 @@
 __all__ = ['FORMAT', 'CANDIDATES', 'SCALERS', 'each_stage', 'take', 'picture', 'pieces', 'check_finite', 'stream', 'raw',
            'weights_keys', 'data_key', 'preprocess_key', 'cache_keys', 'Store', 'fill', 'resizing', 'check_request',
            'check_source', 'extract_stages', 'from_stores', 'extract', 'check_features', 'CommonScaler', 'one_probe',
-           'held_out', 'check_C', 'check_valid', 'linear_probe', 'knn', 'pick']
+           'held_out', 'check_C', 'check_choice', 'check_valid', 'linear_probe', 'knn', 'pick']
 
 # %% ../nbs/03-features.ipynb #8d937e80
 import hashlib
@@ -76,11 +76,12 @@ def stream(net, x, stages, batch_size, start=0, progress=True):
             yield [check_finite(z, bar.n, s) for s, z in zip(stages, each_stage(net, batch, stages))]
             bar.update(len(batch))
 
-# %% ../nbs/03-features.ipynb #bcb37179
+# %% ../nbs/03-features.ipynb #b2016d0a
 def raw(t):
     "The bytes of a tensor, for hashing."
     return t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
 
+# %% ../nbs/03-features.ipynb #989e67a9
 def weights_keys(net, last):
     "For each stage up to `last`: a sha256 of the layers, weights and buffers from the input to there."
     h, keys = hashlib.sha256(), {}
@@ -91,7 +92,7 @@ def weights_keys(net, last):
         keys[stage] = h.hexdigest()
     return keys
 
-# %% ../nbs/03-features.ipynb #41cfbb25
+# %% ../nbs/03-features.ipynb #ad03598a
 def data_key(x):
     "A sha256 of pictures or sentences, read a piece at a time. A dataset has the key of the tensor that holds the same pictures."
     if isinstance(x, list): return hashlib.sha256(json.dumps(x).encode()).hexdigest()
@@ -99,6 +100,7 @@ def data_key(x):
     for batch in pieces(x, 256): h.update(raw(batch))
     return h.hexdigest()
 
+# %% ../nbs/03-features.ipynb #69720415
 def preprocess_key(net):
     "The preprocessing as text: its class, its settings (size, interpolation, …), its mean and std."
     p = net.preprocess
@@ -133,7 +135,7 @@ class Store:
     @property
     def done(self): return sum(n for n, _ in self.batches)
 
-# %% ../nbs/03-features.ipynb #bd3c6309
+# %% ../nbs/03-features.ipynb #de71a99a
 def _read_list(self):
     "Read width D and batches (rows, checksum) from the list; none if it is missing, garbled, or of another key."
     self.width, self.batches = 0, []
@@ -142,6 +144,7 @@ def _read_list(self):
         if first["key"] == self.key and first["rows"] == self.rows: self.width, self.batches = int(first["width"]), [(int(n), int(c)) for n, c in lines]
     except (OSError, ValueError, TypeError, KeyError): pass
 
+# %% ../nbs/03-features.ipynb #bed77902
 def _check(self, path):
     "Keep the batches that stand in the file as they were written, up to the first that doesn't."
     self._read_list()
@@ -174,7 +177,7 @@ def _cut(self, rows):
 
 Store.read, Store.resume, Store.cut = _read, _resume, _cut
 
-# %% ../nbs/03-features.ipynb #3c06dd86
+# %% ../nbs/03-features.ipynb #42c62450
 def _open(self, width):
     "Open the unfinished file behind its last good row, or begin it."
     self.width, kept = width, self.batches
@@ -185,6 +188,7 @@ def _open(self, width):
     lines = [dict(key=self.key, rows=self.rows, width=width), *kept]
     self.list.write_text("".join(json.dumps(s) + "\n" for s in lines))
 
+# %% ../nbs/03-features.ipynb #f687a01c
 def _append(self, z):
     "Write a batch and then, in the list, its checksum."
     if self.file is None: self._open(z.shape[1])
@@ -193,6 +197,7 @@ def _append(self, z):
     self.batches.append((len(z), zlib.crc32(block)))
     with open(self.list, "a") as f: f.write(json.dumps(self.batches[-1]) + "\n")
 
+# %% ../nbs/03-features.ipynb #cbd9aa3c
 def _close(self):
     "Close the file; give it its name if it is whole."
     if self.file: self.file.close()
@@ -223,7 +228,7 @@ def resizing(net,   # a Backbone
     try: yield
     finally: net.preprocess.size = was
 
-# %% ../nbs/03-features.ipynb #9a70fb44
+# %% ../nbs/03-features.ipynb #ccf3af73
 def check_request(net, x, stages, size, batch_size):
     "Everything that can be seen to be wrong before any work: TypeError or ValueError in one sentence."
     if not isinstance(net, Backbone): raise TypeError(f"net must be a Backbone, got {type(net).__name__}: load one with backbones.load(name)")
@@ -236,6 +241,7 @@ def check_request(net, x, stages, size, batch_size):
     with resizing(net, size): net.preprocess(take(x, 0, 1).to(next(net.parameters()).device))
     return x, stages
 
+# %% ../nbs/03-features.ipynb #a3b1d1f9
 def check_source(x):
     "Pictures as a tensor, or a dataset of pictures; a TypeError or ValueError says what else it was."
     if hasattr(x, "x_train"): raise TypeError("x must be pictures, got a Task: give one of its parts, such as task.x_train")
@@ -321,7 +327,7 @@ class CommonScaler(BaseEstimator, TransformerMixin):
         if z.shape[1] != self.n_features_in_: raise ValueError(f"z must have {self.n_features_in_} features like those the probe was fitted on, got {z.shape[1]}: extract both at the same stage")
         return (z - self.mean_) / self.scale_
 
-# %% ../nbs/03-features.ipynb #2bdbd38a
+# %% ../nbs/03-features.ipynb #14b81d82
 CANDIDATES = (0.01, 0.1, 1., 10.)
 SCALERS = {"common": CommonScaler, "each": StandardScaler}
 
@@ -329,6 +335,7 @@ def one_probe(z, y, C, scale="common"):
     "Scaled features and logistic regression, fitted."
     return make_pipeline(SCALERS[scale](), LogisticRegression(C=C, max_iter=2000)).fit(z, y)
 
+# %% ../nbs/03-features.ipynb #45884859
 def held_out(z, y, seed):
     "A stratified quarter of the labels for choosing: (z, y, z_valid, y_valid); None where a class has a single label."
     classes, counts = np.unique(y, return_counts=True)
@@ -337,7 +344,7 @@ def held_out(z, y, seed):
     a, b, c, d = train_test_split(z, y, test_size=n, stratify=y, random_state=seed)
     return a, c, b, d
 
-# %% ../nbs/03-features.ipynb #723c26d5
+# %% ../nbs/03-features.ipynb #b1cac4e5
 def check_C(C):
     "One number above 0, or a list of them."
     values = C if isinstance(C, (list, tuple)) else [C]
@@ -347,6 +354,13 @@ def check_C(C):
         if not good: raise ValueError(f"C must be a number above 0 or a list of them, got {c!r}: such as [0.01, 0.1, 1]")
     return values
 
+# %% ../nbs/03-features.ipynb #5aa1cbaa
+def check_choice(y, scale):
+    "At least two classes, and a known way of scaling."
+    if not isinstance(scale, str) or scale not in SCALERS: raise ValueError(f"scale must be one of {', '.join(map(repr, SCALERS))}, got {scale!r}")
+    if len(np.unique(y)) < 2: raise ValueError(f"y must hold at least 2 classes, got only class {y[0]}: there is nothing to tell apart")
+
+# %% ../nbs/03-features.ipynb #efa38c66
 def check_valid(z, z_valid, y_valid):
     "The validation part, checked against the training features."
     if (z_valid is None) != (y_valid is None): raise ValueError("z_valid and y_valid must come together, got one of them: give both, or none")
@@ -354,7 +368,7 @@ def check_valid(z, z_valid, y_valid):
     if z_valid.shape[1] != z.shape[1]: raise ValueError(f"z_valid must have {z.shape[1]} features like z, got {z_valid.shape[1]}: extract both at the same stage")
     return z_valid, y_valid
 
-# %% ../nbs/03-features.ipynb #71164224
+# %% ../nbs/03-features.ipynb #81468362
 def linear_probe(
     z,             # N×D features, float
     y,             # N class numbers
@@ -369,13 +383,11 @@ def linear_probe(
     Where a class has a single label nothing can be held out, and C is the middle of the candidates. Never give test labels for choosing.
     Alain and Bengio 2016, arXiv:1610.01644; Kornblith et al. 2019, doi:10.1109/CVPR.2019.00277. ValueError for features and labels that don't fit."""
     (z, y), candidates = check_features(z, y), sorted(check_C(C))
-    if scale not in SCALERS: raise ValueError(f"scale must be one of {', '.join(map(repr, SCALERS))}, got {scale!r}")
-    if len(np.unique(y)) < 2: raise ValueError(f"y must hold at least 2 classes, got only class {y[0]}: there is nothing to tell apart")
-    if z_valid is None and y_valid is None: parts = held_out(z, y, seed)
-    else: parts = z, y, *check_valid(z, z_valid, y_valid)
+    check_choice(y, scale)
+    alone = z_valid is None and y_valid is None
+    parts = held_out(z, y, seed) if alone else (z, y, *check_valid(z, z_valid, y_valid))
     if len(candidates) == 1 or parts is None: return one_probe(z, y, candidates[len(candidates) // 2], scale)
-    a, b, c, d = parts
-    best = max(candidates, key=lambda C: one_probe(a, b, C, scale).score(c, d))
+    best = max(candidates, key=lambda C: one_probe(*parts[:2], C, scale).score(*parts[2:]))
     return one_probe(z, y, best, scale)
 
 # %% ../nbs/03-features.ipynb #42599e0d
