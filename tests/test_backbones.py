@@ -52,6 +52,19 @@ def test_names_what_is_in_the_photograph(lite, name):
     assert any(word in n for n, _ in names for word in PHOTOS[name]), names
 
 
+@pytest.mark.parametrize("mean, std", [((0.5,) * 3, (0.5,) * 3), (MEAN, STD)], ids=["lite", "ImageNet"])
+def test_preprocessing_is_the_formula(mean, std):
+    x, shape = noise(2), (1, 3, 1, 1)
+    expected = (x / 255 - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
+    assert torch.allclose(backbones.Preprocess(mean, std)(x), expected, atol=1e-5)
+
+
+def test_lite_and_resnet_bring_their_own_preprocessing(lite):
+    of_resnet = backbones.from_torchvision("resnet18", pretrained=False).preprocess
+    assert torch.allclose(lite.preprocess.mean.flatten(), torch.full((3,), 0.5)) and torch.allclose(lite.preprocess.std.flatten(), torch.full((3,), 0.5))
+    assert torch.allclose(of_resnet.mean.flatten(), torch.tensor(MEAN)) and torch.allclose(of_resnet.std.flatten(), torch.tensor(STD))
+
+
 def test_other_normalisation_gives_other_scores_and_less_confidence(lite):
     """With ImageNet's own mean and standard deviation the network still answers, but worse: that is why it carries its own."""
     x = photo("coffee")

@@ -206,6 +206,16 @@ def test_a_finished_run_is_only_read(tmp_path):
     assert (tmp_path / "run.pt").read_bytes() == written
 
 
+def test_the_best_weights_outlive_a_restart(tmp_path, monkeypatch):
+    """Best in epoch 1; stopped by hand in epoch 2, and started again: the weights of epoch 1 come back."""
+    played = iter([0.9, 0.5, 0.4])
+    monkeypatch.setattr(training, "accuracy", lambda net, x, y: next(played))
+    one, two = net(True), net(True)
+    fit(one, task(), checkpoint=tmp_path / "run.pt", patience=2, augment=stop_at(6))
+    log = fit(two, task(), checkpoint=tmp_path / "run.pt", patience=2)
+    assert [r["accuracy"] for r in log.rows] == [0.9, 0.5, 0.4] and same(state(one), state(two))
+
+
 # --- checkpoints that don't fit ----------------------------------------------------------------------------------------------
 
 def refused(file, words, n=None, **how):

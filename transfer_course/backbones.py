@@ -12,15 +12,18 @@ __all__ = ['CIFAR10', 'WEIGHTS', 'FETCHED', 'Preprocess', 'too_small', 'check_co
            'tv_head', 'tv_layers', 'from_torchvision', 'from_timm_hub', 'known_names', 'from_hub', 'fetch', 'load',
            'set_size', 'TextBackbone', 'check_texts', 'load_minilm']
 
-# %% ../nbs/91-backbones.ipynb #00e73320
-import hashlib, json, os, warnings
+# %% ../nbs/91-backbones.ipynb #08e3e1e1
+import hashlib
+import json
+import os
 from collections import OrderedDict
 from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch, torch.nn.functional as F
+import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn

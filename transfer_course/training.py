@@ -8,14 +8,21 @@ __all__ = ['accuracy', 'Order', 'Pictures', 'as_is', 'loader', 'Log', 'check_num
            'fit', 'train_epochs', 'one_epoch', 'tired', 'crop_flip', 'cutout', 'environment', 'write_result',
            'write_whole', 'key', 'kept_rows', 'measure', 'timed', 'flat']
 
-# %% ../nbs/92-training.ipynb #73deeb3c
-import copy, json, math, os, platform, time
+# %% ../nbs/92-training.ipynb #9b7e42ec
+import copy
+import json
+import math
+import os
+import platform
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-import pandas as pd, torch, torch.nn.functional as F
+import pandas as pd
+import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, broadcast_object_list, set_seed
 from torch import nn
