@@ -7,7 +7,7 @@ __all__ = ['LEAST', 'MIXERS', 'first_filters', 'coordinates', 'gabor', 'check_ga
            'energies', 'windows', 'patches', 'learned', 'main_colour', 'waves', 'normal', 'starts', 'climb',
            'explained', 'fit_gabor', 'redraw', 'texture', 'draw', 'few_labels']
 
-# %% ../nbs/02-gabor.ipynb #c8849044
+# %% ../nbs/02-gabor.ipynb #d9445efe
 import math
 
 import numpy as np
@@ -19,6 +19,7 @@ from sklearn.decomposition import PCA, FastICA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 from .data import check_pictures
 
 # %% ../nbs/02-gabor.ipynb #6cf8c97c
@@ -160,7 +161,8 @@ def patches(
     cut = cut[cut.std(1) > 0.02]
     return (cut - cut.mean(1, keepdims=True)) / cut.std(1, keepdims=True)
 
-# %% ../nbs/02-gabor.ipynb #2ffbc881
+# %% ../nbs/02-gabor.ipynb #841a9b71
+@threadpool_limits.wrap(limits=1)
 def learned(
     p,  # float M×size², from `patches`
     n=48,  # number of filters
@@ -254,7 +256,8 @@ def explained(
     """R² of each Gabor for its filter, O×S."""
     return sum((w[:, None] * wave).sum(-1) ** 2 for wave in waves(q, size))
 
-# %% ../nbs/02-gabor.ipynb #cf471bbf
+# %% ../nbs/02-gabor.ipynb #2e0b635f
+@threadpool_limits.wrap(limits=1)
 def fit_gabor(
     weight,  # float O×I×k×k filters
     tries=4,  # starting points climbed for each filter
@@ -313,7 +316,8 @@ def draw(
     if not 1 <= k <= least: raise ValueError(f"k must be 1 to {least}, got {k}: the smallest class has {least + n_valid} pictures and {n_valid} are for validation")
     return np.concatenate([r[n_valid:n_valid + k] for r in rows]), np.concatenate([r[:n_valid] for r in rows])
 
-# %% ../nbs/02-gabor.ipynb #0e8cb1d1
+# %% ../nbs/02-gabor.ipynb #791442af
+@threadpool_limits.wrap(limits=1)
 def few_labels(
     z,  # pair of float arrays: features N×D for training, M×D for the test
     y,  # int array N
