@@ -10,17 +10,14 @@ import os
 import sys
 from functools import cache
 
-from transfer_course import data, training
+from transfer_course import learning_curves, training
 from transfer_course.learning_curves import STARTS, TARGETS, learn
 
 LABELS = [2, 5, 15, 50]
 WATCHED = 15  # labels a class at which every epoch is measured on the validation part
 RATES = [1e-3, 3e-3]
 SEEDS = range(5)
-
-
-@cache
-def load(target): return data.load(target, size=32).split(0.2, seed=100)
+load = cache(learning_curves.load)
 
 
 def rate(target, start, lr):
