@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 os.environ.update(IN_TEST="1", HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
+RECORD = os.environ.pop("RECORD", None)  # not for the tests that start tests
 os.environ.pop("MPLBACKEND", None)  # the kernel then takes its own default, pictures inside the notebook
 
 try:
@@ -109,7 +110,7 @@ def measurements():
 
 def pytest_sessionfinish():
     """Measured values replace those of the same name in the file; what was written there by hand stays."""
-    if not os.environ.get("RECORD"): return
-    file = Path(os.environ["RECORD"])
+    if not RECORD: return
+    file = Path(RECORD)
     old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     file.write_text(json.dumps({**old, **measurements()}, indent=1) + "\n", encoding="utf-8")

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from numbers import Real
 
 import numpy as np
+import torch
 
 from . import data
 
@@ -153,6 +154,7 @@ SLIPS = {"theta turns the other way: y points down": lambda k, w, t, s, p: wave(
          "the phase has the other sign": lambda k, w, t, s, p: wave(k, w, t, s, -p),
          "the bell has the wrong width: sigma is squared, and there is a 2 below it": lambda k, w, t, s, p: wave(k, w, t, s / 2**0.5, p)}
 
+# %% ../nbs/94-checks.ipynb #90c6a6c1
 @exercise("02-1", "Start with two grids of coordinates whose middle is 0, as `coordinates(size)` gives them.",
           "u = x·cos θ + y·sin θ is the way across the stripes.", "The bell is exp(−(x² + y²) / (2σ²)); multiply it with cos(2πu/λ + φ).")
 def _(my_gabor):
@@ -176,6 +178,7 @@ def stripes(degrees, side=48, wavelength=7.0):
     light = light + np.random.default_rng(random.randrange(10**6)).normal(0, 8, light.shape)
     return torch.from_numpy(light.clip(0, 255).astype(np.uint8))[None]
 
+# %% ../nbs/94-checks.ipynb #c93f48ae
 @exercise("02-2", "`energies(x[None], pairs)` gives one map for each pair; which pair belongs to which direction?",
           "The mean energy of each map says how much of this stripe there is; the bank is sorted by wavelength, then by direction.")
 def _(direction):
@@ -205,11 +208,9 @@ def _(shuffled):
 @exercise("02-4", "`x[..., :h, :w]` is the first quarter, with h and w half of the height and the width.",
           "The mean over the two last dimensions of `energies(quarter, pairs)` is N×n; `torch.cat([...], 1)` puts four of them side by side.")
 def _(placed):
-    import torch
     need_function(placed)
-    pairs = torch.from_numpy(np.stack([[wave(7, w, t, 2, p) for p in (0, -np.pi / 2)] for w in (3, 5) for t in (0, 1.5)])).float()
-    pairs = pairs - pairs.mean((2, 3), keepdim=True)
-    busiest = []
+    pairs, busiest = torch.from_numpy(np.stack([[wave(7, w, t, 2, p) for p in (0, -np.pi / 2)] for w in (3, 5) for t in (0, 1.5)])).float(), []
+    pairs -= pairs.mean((2, 3), keepdim=True)
     for top, left in [(0, 0), (0, 16), (16, 0), (16, 16)]:
         x = torch.full((2, 1, 32, 32), 90, dtype=torch.uint8)
         x[..., top:top + 16, left:left + 16] = stripes(0, 16, 5.0)

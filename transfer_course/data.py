@@ -22,6 +22,8 @@ import tempfile
 import textwrap
 import zipfile
 import zlib
+
+# %% ../nbs/90-data.ipynb #bef6adae
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from importlib.metadata import distribution

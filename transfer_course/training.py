@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+# %% ../nbs/92-training.ipynb #18e36d07
 import pandas as pd
 import torch
 import torch.nn.functional as F
