@@ -631,20 +631,9 @@ def set_size(net, size):
     pre.size = size
     return net
 
-# %% ../nbs/91-backbones.ipynb #4cbe9d9a
+# %% ../nbs/91-backbones.ipynb #736ac6cb
 class TextBackbone(Backbone):
     "A pretrained BERT-like network: sentences in, features of the mean over tokens out."
-    def tokens(self,
-        x): # list of N sentences
-        "Token vectors at every stage, a list of N×L×D, and the mask N×L: 1 for a token, 0 for padding."
-        t = warn_cut(self.preprocess(check_texts(x))).to(next(self.parameters()).device)
-        return self.trunk(**t, output_hidden_states=True).hidden_states, t["attention_mask"]
-
-    def features_at(self, x, stages):
-        "Features at several stages from one pass: a list of N×D, as `features` gives them."
-        zs, mask = self.tokens(x)
-        return [(zs[self.stages.index(s)] * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True) for s in stages]
-
     def features(self,
         x,           # list of N sentences
         stage=None): # "embeddings", "layer1", … None: the last layer
@@ -659,6 +648,20 @@ class TextBackbone(Backbone):
 
     def stage_module(self, name):
         return self.trunk.embeddings if name == "embeddings" else self.trunk.encoder.layer[int(name[5:]) - 1]
+
+# %% ../nbs/91-backbones.ipynb #4c8b8b10
+def _tokens(self,
+    x): # list of N sentences
+    "Token vectors at every stage, a list of N×L×D, and the mask N×L: 1 for a token, 0 for padding."
+    t = warn_cut(self.preprocess(check_texts(x))).to(next(self.parameters()).device)
+    return self.trunk(**t, output_hidden_states=True).hidden_states, t["attention_mask"]
+
+def _features_at(self, x, stages):
+    "Features at several stages from one pass: a list of N×D, as `features` gives them."
+    zs, mask = self.tokens(x)
+    return [(zs[self.stages.index(s)] * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True) for s in stages]
+
+TextBackbone.tokens, TextBackbone.features_at = _tokens, _features_at
 
 # %% ../nbs/91-backbones.ipynb #18933c75
 def warn_cut(t): # what a tokenizer gave
