@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['MARK', 'KINDS', 'LARGEST', 'STARTS', 'REACHES', 'CHANGES', 'WRITING', 'KEPT', 'GRADE', 'stripped', 'key_files',
-           'write_new', 'student_copies', 'Other', 'seen_as', 'flat', 'whole', 'pack', 'unpack', 'send', 'receive',
-           'inside', 'trespass', 'guard', 'landlock', 'limit', 'private_channel', 'shell', 'told', 'obey', 'serve',
-           'Gone', 'surroundings', 'Box', 'new_box_folder', 'Key', 'defined', 'imported', 'tagged', 'read_key',
+           'read_book', 'write_new', 'student_copies', 'Other', 'seen_as', 'flat', 'whole', 'pack', 'unpack', 'send',
+           'receive', 'inside', 'trespass', 'guard', 'landlock', 'limit', 'private_channel', 'shell', 'told', 'obey',
+           'serve', 'Gone', 'surroundings', 'Box', 'new_box_folder', 'Key', 'defined', 'imported', 'tagged', 'read_key',
            'run_key', 'Work', 'Wrong', 'Messenger', 'as_seen', 'one_test', 'judged', 'student_cells', 'grade_one',
            'handed_in', 'students', 'row_of', 'plain', 'write_table', 'fresh_home', 'keep_fonts', 'grade_all']
 
-# %% ../nbs/96-homework.ipynb #f76d894f
+# %% ../nbs/96-homework.ipynb #2f8357ab
 import ast
 import csv
 import ctypes
@@ -31,17 +31,17 @@ from queue import Empty, Queue
 from tempfile import TemporaryDirectory
 from threading import Thread
 
-import nbformat
 import numpy as np
 
 from .cli import Mistake, lessons_folder
 
-# %% ../nbs/96-homework.ipynb #384f6ef5
+# %% ../nbs/96-homework.ipynb #0fd25ef1
 MARK = re.compile(r"###\s*BEGIN (SOLUTION|HIDDEN TESTS)")
 
 def stripped(
     book): # a notebook: the instructor's version
     "The student's version: without solutions, hidden tests and outputs. ValueError for a mark that is not at the top of its cell."
+    import nbformat
     from nbconvert.preprocessors import ClearOutputPreprocessor, RegexRemovePreprocessor
     for tool in (RegexRemovePreprocessor(patterns=[MARK.pattern]), ClearOutputPreprocessor()):
         book, _ = tool.preprocess(nbformat.from_dict(book), {})
@@ -58,9 +58,14 @@ def key_files(
     if not found: raise Mistake(f"key must be a folder with notebooks such as 01-name.ipynb, but {folder} has none: name the folder of the instructor's versions")
     return found
 
-# %% ../nbs/96-homework.ipynb #e05e7732
+# %% ../nbs/96-homework.ipynb #8035669b
+def read_book(path):
+    import nbformat  # here, not above: it takes a second, and the box does not need it
+    return nbformat.read(path, 4)
+
 def write_new(book, target):
     "Write a notebook unless `target` exists. -> True if it was written. Raises OSError."
+    import nbformat
     if os.path.lexists(target): return False
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
@@ -70,12 +75,12 @@ def write_new(book, target):
     finally: part.unlink(missing_ok=True)
     return True
 
-# %% ../nbs/96-homework.ipynb #64b02e3f
+# %% ../nbs/96-homework.ipynb #df89d189
 def student_copies(
     folder,    # where the student wants them
     key=None): # folder of the instructor's versions; None: the course's own
     "Make the student copies; a file that exists is never touched. -> (made, kept), two lists of names. Raises Mistake where the folder is a file or can't be written."
-    folder, books = Path(folder), {p.name: stripped(nbformat.read(p, 4)) for p in key_files(key)}
+    folder, books = Path(folder), {p.name: stripped(read_book(p)) for p in key_files(key)}
     try: made = [n for n, b in books.items() if write_new(b, folder / n)]
     except (FileExistsError, NotADirectoryError):
         raise Mistake(f"FOLDER must be a folder, but {folder} or a part of it is a file: give another name") from None
@@ -365,7 +370,7 @@ def imported(source):
         if isinstance(n, ast.Import): yield from (a.name for a in n.names)
         if isinstance(n, ast.ImportFrom) and n.level == 0: yield n.module
 
-# %% ../nbs/96-homework.ipynb #503fd7be
+# %% ../nbs/96-homework.ipynb #8f2ad64f
 GRADE = re.compile(r"grade:(?P<name>[^:]+):(?P<points>\d+)$")
 
 def tagged(cell, pattern):
@@ -374,7 +379,7 @@ def tagged(cell, pattern):
 
 def read_key(path):
     "A Key, not run yet. ValueError for a notebook without tests."
-    cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+    cells = [c for c in read_book(path).cells if c.cell_type == "code"]
     tests = [(m["name"], int(m["points"]), c.source) for c in cells if (m := tagged(c, GRADE))]
     if not tests: raise ValueError(f"{Path(path).name} has no cell with a tag such as grade:name:2, so there is nothing to grade")
     observers = [c.source for c in cells if tagged(c, "observe$")]
@@ -411,14 +416,15 @@ class Work:
     def close(self):
         if self.box: self.box.close()
 
-# %% ../nbs/96-homework.ipynb #8c036803
+# %% ../nbs/96-homework.ipynb #11a47ce6
 def _start(self):
     "A box in which all cells were run, but those that were lost."
     while self.box is None:
         if self.starts > 3: raise Gone("ended its process again and again" if time.monotonic() < self.end else "took all of its time")
         if time.monotonic() > self.end: raise Gone("took all of its time")
-        self.starts += 1
+        self.starts, began = self.starts + 1, time.monotonic()
         self.box = Box(self.folder, self.key.imports, self.secret, self.memory)
+        self.end += time.monotonic() - began
         if self.box.state["unlimited"]: self.remarks[self.box.state["unlimited"]] = None
         self.run_cells()
 
