@@ -109,7 +109,7 @@ def graded(place):
 def test_planted_submission(graded, name):
     row, (_, double, largest, says) = graded[0][name], PLANTED[name]
     text = " ".join(map(str, row.values()))
-    if name == "forges answers" and not row["remarks"]: says = []
+    if name == 'forges answers' and not row['remarks']: says = []  # where the stream was not found
     assert (row["01 double points"], row["01 largest points"]) == (double, largest), text
     assert all(s in text for s in says), text
 
@@ -174,7 +174,7 @@ def test_values_come_back_as_they_were(value):
 def test_arrays_come_back_as_they_were(a):
     back = homework.unpack(homework.pack({"a": a}))["a"]
     assert back.dtype == a.dtype and back.shape == a.shape and (back == a).all()
-    back += 1  # may be changed
+    back[...] = back  # may be written
 
 
 def test_tensors_and_tables_come_back_as_they_were():

@@ -143,12 +143,13 @@ def unpack(data):
     tree = json.loads(parts.pop("tree").tobytes())
     return whole(tree, [parts[str(i)].copy() for i in range(len(parts))])
 
-# %% ../nbs/96-homework.ipynb #a92778d5
+# %% ../nbs/96-homework.ipynb #d0208829
 LARGEST = 64 * 2**20  # bytes of a message
 
 def send(stream, value):
+    "Write a value. ValueError for one that is too large or can't be told in bytes."
     data = pack(value)
-    if len(data) > LARGEST: data = pack({"error": f"gave more than {LARGEST >> 20} MB"})
+    if len(data) > LARGEST: raise ValueError(f"it has more than {LARGEST >> 20} MB")
     stream.write(len(data).to_bytes(8, "big") + data)
     stream.flush()
 
@@ -263,7 +264,7 @@ def obey(order, shell):
         return {"value": value, "call": callable(value)}
     except BaseException as e: return {"error": told(e)}
 
-# %% ../nbs/96-homework.ipynb #6b0f5ac8
+# %% ../nbs/96-homework.ipynb #d573ff5f
 def serve():
     "The box's main loop."
     source, sink = private_channel()
@@ -278,7 +279,7 @@ def serve():
         order = receive(source)
         reply = {**obey(order, ip), "notes": notes, "token": order["token"]}
         try: send(sink, reply)
-        except (TypeError, ValueError, RecursionError) as e: send(sink, {"error": f"gave a value that can't be read ({told(e)})", "notes": notes, "token": order["token"]})
+        except (TypeError, ValueError, RecursionError) as e: send(sink, {"error": f"gave a value that can't be handed over ({told(e)})", "notes": notes, "token": order["token"]})
 
 # %% ../nbs/96-homework.ipynb #5f59883c
 class Gone(Exception):
