@@ -7,10 +7,11 @@ __all__ = ['MARK', 'KINDS', 'LARGEST', 'STARTS', 'REACHES', 'CHANGES', 'WRITING'
            'read_book', 'write_new', 'student_copies', 'Other', 'seen_as', 'flat', 'whole', 'pack', 'unpack', 'send',
            'receive', 'inside', 'trespass', 'guard', 'landlock', 'limit', 'private_channel', 'shell', 'told', 'obey',
            'serve', 'Gone', 'surroundings', 'Box', 'new_box_folder', 'Key', 'defined', 'imported', 'tagged', 'read_key',
-           'run_key', 'Work', 'Wrong', 'Messenger', 'as_seen', 'one_test', 'judged', 'student_cells', 'grade_one',
-           'handed_in', 'students', 'row_of', 'plain', 'write_table', 'fresh_home', 'keep_fonts', 'grade_all']
+           'run_key', 'Work', 'Wrong', 'Messenger', 'as_seen', 'one_test', 'judged', 'student_cells', 'none_of',
+           'grade_one', 'handed_in', 'students', 'row_of', 'plain', 'write_table', 'fresh_home', 'keep_fonts',
+           'new_table', 'grade_class', 'grade_all']
 
-# %% ../nbs/96-homework.ipynb #2f8357ab
+# %% ../nbs/96-homework.ipynb #131572ca
 import ast
 import csv
 import ctypes
@@ -24,6 +25,8 @@ import struct
 import subprocess
 import sys
 import time
+
+# %% ../nbs/96-homework.ipynb #f567f2e9
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -417,7 +420,7 @@ class Work:
     def close(self):
         if self.box: self.box.close()
 
-# %% ../nbs/96-homework.ipynb #11a47ce6
+# %% ../nbs/96-homework.ipynb #7934b835
 def _start(self):
     "A box in which all cells were run, but those that were lost."
     while self.box is None:
@@ -429,6 +432,9 @@ def _start(self):
         if self.box.state["unlimited"]: self.remarks[self.box.state["unlimited"]] = None
         self.run_cells()
 
+Work.start = _start
+
+# %% ../nbs/96-homework.ipynb #5fea8708
 def _run_cells(self):
     "Run the student's cells, then the observers."
     for i, source in [*self.cells.items(), *((None, s) for s in self.key.observers)]:
@@ -439,7 +445,7 @@ def _run_cells(self):
             return
         if "error" in reply and i is not None: self.errors[i] = reply["error"]
 
-Work.start, Work.run_cells = _start, _run_cells
+Work.run_cells = _run_cells
 
 # %% ../nbs/96-homework.ipynb #e866f8a7
 class Wrong(Exception):
@@ -503,7 +509,12 @@ def student_cells(
         raise ValueError(f"the file is not a notebook ({told(e)})") from None
     return dict(enumerate(sources))
 
-# %% ../nbs/96-homework.ipynb #4cb34e37
+# %% ../nbs/96-homework.ipynb #6b1c8261
+def none_of(key, message):
+    "The table of a submission without points."
+    return {name: [0, sum(p for n, p, _ in key.tests if n == name), message] for name, _, _ in key.tests}
+
+# %% ../nbs/96-homework.ipynb #3df98083
 def grade_one(
     path,        # the notebook that was handed in
     key,         # a Key that was run
@@ -519,8 +530,7 @@ def grade_one(
             finally: work.close()
             lost = [f"code cell {i} {why}" for i, why in work.lost.items() if i is not None]
             return table, [*lost, *work.remarks]
-    except (ValueError, OSError) as e:  # shutil.Error is an OSError
-        return {n: [0, sum(p for m, p, _ in key.tests if m == n), "not run"] for n, _, _ in key.tests}, [told(e) if isinstance(e, OSError) else str(e)]
+    except (ValueError, OSError) as e: return none_of(key, "not run"), [told(e) if isinstance(e, OSError) else str(e)]
 
 # %% ../nbs/96-homework.ipynb #0556ef0d
 def handed_in(folder, stem):
@@ -541,11 +551,11 @@ def students(
         found += some
     return list(dict.fromkeys(found))
 
-# %% ../nbs/96-homework.ipynb #104d80d1
+# %% ../nbs/96-homework.ipynb #cef164bc
 def row_of(folder, key, seconds, **how):
     "One row of the table."
     began, path = time.monotonic(), handed_in(folder, key.name)
-    table, remarks = grade_one(path, key, seconds=seconds, **how) if path else ({n: [0, sum(p for m, p, _ in key.tests if m == n), "not handed in"] for n, _, _ in key.tests}, ["no notebook"])
+    table, remarks = grade_one(path, key, seconds=seconds, **how) if path else (none_of(key, "not handed in"), ["no notebook"])
     row = dict(submission=folder.resolve().name, homework=key.name, points=sum(t[0] for t in table.values()), out_of=sum(t[1] for t in table.values()),
                seconds=round(time.monotonic() - began, 1), remarks="; ".join(remarks))
     return row | {f"{key.name[:2]} {n} {what}": t[i] for n, t in table.items() for i, what in ((0, "points"), (2, "message"))}
@@ -585,7 +595,22 @@ def keep_fonts(home):
     (home / "matplotlib").mkdir(exist_ok=True)
     for p in Path(sys.modules["matplotlib"].get_cachedir()).glob("fontlist*.json"): shutil.copy(p, home / "matplotlib")
 
-# %% ../nbs/96-homework.ipynb #664a0d3e
+# %% ../nbs/96-homework.ipynb #a22ef9e2
+def new_table(path):
+    "A path where a table can be written and none is yet. Raises Mistake."
+    path = Path(path)
+    if os.path.lexists(path): raise Mistake(f"csv must be a new file, but {path} exists: give another name with --csv, or move it away")
+    if not path.parent.is_dir(): raise Mistake(f"csv must lie in a folder that exists, but {path.parent} does not: make it first")
+    return path
+
+def grade_class(key, some, home, rows, **how):
+    "A row for each student's folder, and each as soon as it is there."
+    keep_fonts(home)
+    for s in some:
+        rows.append(row_of(s, key, warm=home, **how))
+        yield rows[-1]
+
+# %% ../nbs/96-homework.ipynb #a315242b
 def grade_all(
     folders,     # of students, or of classes
     table,       # csv file to write; must not exist
@@ -594,15 +619,11 @@ def grade_all(
     memory=2.,   # GB for one submission
     show=print): # called with a line for each row
     "Grade every submission -> the rows, a list of dicts. The csv is written anew after each row. Raises Mistake for wrong arguments."
-    files, table, rows = key_files(key), Path(table), []
-    if os.path.lexists(table): raise Mistake(f"csv must be a new file, but {table} exists: give another name with --csv, or move it away")
-    if not table.parent.is_dir(): raise Mistake(f"csv must lie in a folder that exists, but {table.parent} does not: make it first")
+    files, table, rows = key_files(key), new_table(table), []
     some = students(folders, [p.stem for p in files])
     with fresh_home() as home:
         for k in (run_key(read_key(p)) for p in files if any(handed_in(s, p.stem) for s in some)):
-            keep_fonts(home)
-            for s in some:
-                rows.append(row_of(s, k, seconds, secret=files[0].parent, warm=home, memory=memory))
+            for row in grade_class(k, some, home, rows, seconds=seconds, memory=memory, secret=files[0].parent):
                 write_table(rows, table)
-                show("{submission:<24} {homework:<18} {points:>3} of {out_of:<3} {seconds:>6.1f} s  {remarks}".format(**rows[-1]))
+                show("{submission:<24} {homework:<18} {points:>3} of {out_of:<3} {seconds:>6.1f} s  {remarks}".format(**row))
     return rows
