@@ -267,7 +267,7 @@ def obey(order, shell):
         return {"value": value, "call": callable(value)}
     except BaseException as e: return {"error": told(e)}
 
-# %% ../nbs/96-homework.ipynb #d573ff5f
+# %% ../nbs/96-homework.ipynb #80c62ceb
 def serve():
     "The box's main loop."
     source, sink = private_channel()
@@ -282,7 +282,7 @@ def serve():
         order = receive(source)
         reply = {**obey(order, ip), "notes": notes, "token": order["token"]}
         try: send(sink, reply)
-        except (TypeError, ValueError, RecursionError) as e: send(sink, {"error": f"gave a value that can't be handed over ({told(e)})", "notes": notes, "token": order["token"]})
+        except (TypeError, ValueError, RecursionError) as e: send(sink, {"error": f"{told(e)}, when its value was handed over", "notes": notes, "token": order["token"]})
 
 # %% ../nbs/96-homework.ipynb #5f59883c
 class Gone(Exception):
