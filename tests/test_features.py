@@ -364,3 +364,16 @@ def test_pick():
     i = pick(y, 2, seed=3)
     assert torch.equal(y[i].bincount(), torch.tensor([2, 2, 2])) and len(set(i.tolist())) == 6
     assert torch.equal(i, pick(y, 2, seed=3)) and any(not torch.equal(i, pick(y, 2, seed=s)) for s in range(5))
+
+
+def test_a_probe_is_fitted_on_one_thread(monkeypatch):
+    """Small sums on several threads cost many times the time of one."""
+    from threadpoolctl import threadpool_info
+    seen, fit = [], features.LogisticRegression.fit
+    def watched(self, *args):
+        seen.extend(pool["num_threads"] for pool in threadpool_info())
+        return fit(self, *args)
+    monkeypatch.setattr(features.LogisticRegression, "fit", watched)
+    was = [pool["num_threads"] for pool in threadpool_info()]
+    linear_probe(*heaps(), C=1.)
+    assert set(seen) == {1} and [pool["num_threads"] for pool in threadpool_info()] == was
