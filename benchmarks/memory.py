@@ -31,8 +31,8 @@ def watched(f):
         while not stop.wait(0.005): largest = max(largest, process.memory_info().rss)
     thread = threading.Thread(target=watch)
     thread.start()
-    f()
-    stop.set()
+    try: f()
+    finally: stop.set()
     thread.join()
     return before / 1e6, largest / 1e6
 
