@@ -377,3 +377,12 @@ def test_a_probe_is_fitted_on_one_thread(monkeypatch):
     was = [pool["num_threads"] for pool in threadpool_info()]
     linear_probe(*heaps(), C=1.)
     assert set(seen) == {1} and [pool["num_threads"] for pool in threadpool_info()] == was
+
+
+@pytest.mark.parametrize("side,n", [(32, 64), (64, 32), (96, 14), (160, 5), (512, 4)])
+def test_batches_fit_the_picture(net, side, n):
+    sizes = []
+    net.trunk.stem.register_forward_hook(lambda m, args, out: sizes.append(len(out)))
+    assert features.fitting(net, pictures(2, side=side)) == n
+    extract(net, pictures(70, side=8), size=side if side < 100 else 8, cache=False)
+    assert max(sizes) == (n if side < 100 else 64) and sum(sizes) == 70

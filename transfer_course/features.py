@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FORMAT', 'CANDIDATES', 'SCALERS', 'THREADS', 'each_stage', 'take', 'picture', 'pieces', 'check_finite', 'stream',
            'raw', 'weights_keys', 'data_key', 'preprocess_key', 'cache_keys', 'Store', 'fill', 'resizing',
-           'check_request', 'check_source', 'extract_stages', 'from_stores', 'extract', 'check_features',
+           'check_request', 'check_source', 'fitting', 'extract_stages', 'from_stores', 'extract', 'check_features',
            'CommonScaler', 'one_probe', 'held_out', 'check_C', 'check_choice', 'check_valid', 'linear_probe', 'knn',
            'pick']
 
@@ -230,11 +230,11 @@ def resizing(net,   # a Backbone
     try: yield
     finally: net.preprocess.size = was
 
-# %% ../nbs/03-features.ipynb #ccf3af73
+# %% ../nbs/03-features.ipynb #c53ce93f
 def check_request(net, x, stages, size, batch_size):
     "Everything that can be seen to be wrong before any work: TypeError or ValueError in one sentence."
     if not isinstance(net, Backbone): raise TypeError(f"net must be a Backbone, got {type(net).__name__}: load one with backbones.load(name)")
-    check_count(batch_size, "batch_size")
+    if batch_size is not None: check_count(batch_size, "batch_size")
     if isinstance(net, TextBackbone):
         if size is not None: raise ValueError(f"size must be None for a network that reads sentences, got {size!r}: leave it out")
         return check_texts(x), stages
@@ -253,13 +253,21 @@ def check_source(x):
     if not dataset: check_pictures(x)
     elif len(x) == 0: raise ValueError("x must hold at least one picture, got an empty dataset")
 
-# %% ../nbs/03-features.ipynb #9b183720
+# %% ../nbs/03-features.ipynb #b33dd7ac
+def fitting(net, x):
+    "Items at a time that suit the machine: on a CPU, pictures of 2¹⁷ pixels in all, but 4 to 64; else 64."
+    if isinstance(net, TextBackbone) or next(net.parameters()).device.type != "cpu": return 64
+    h, w = [getattr(net.preprocess, "size", None)] * 2
+    if h is None: h, w = take(x, 0, 1).shape[2:]
+    return min(64, max(4, 2**17 // (h * w)))
+
+# %% ../nbs/03-features.ipynb #83f45582
 def extract_stages(
     net,          # a Backbone
     x,            # uint8 N×C×H×W, a dataset of uint8 C×H×W (labels beside them are left out), or a list of sentences
     stages=None,  # names of stages; None: all of them
     size=None,    # side in pixels to resize to; None: as the network has it
-    batch_size=64,# items at a time; it changes nothing but speed and memory
+    batch_size=None,# items at a time, None: see `fitting`; it changes nothing but speed and memory
     cache=True,   # keep the result in data.home()/features, and look for it there
     progress=True): # show a progress bar
     "As `extract`, at several stages from one pass: a dict {stage: N×D}."
@@ -267,6 +275,7 @@ def extract_stages(
     stages = [check_stage(net, s) for s in stages or getattr(net, "stages", [])]
     x, stages = check_request(net, x, stages, size, batch_size)
     with resizing(net, size), evaluating(net):
+        batch_size = batch_size or fitting(net, x)
         if not cache: return dict(zip(stages, map(torch.cat, zip(*stream(net, x, stages, batch_size, 0, progress)))))
         return from_stores(net, x, stages, batch_size, progress)
 
@@ -285,13 +294,13 @@ def from_stores(net, x, stages, batch_size, progress):
     if lost: raise OSError(f"the features of stage {lost[0]!r} were written and can't be read back: is the disk full or failing? cache=False does without it")
     return found
 
-# %% ../nbs/03-features.ipynb #0ed3b041
+# %% ../nbs/03-features.ipynb #d8ba4806
 def extract(
     net,          # a Backbone
     x,            # uint8 N×C×H×W, a dataset of uint8 C×H×W (labels beside them are left out), or a list of sentences
     stage=None,   # name of a stage; None: the last one
     size=None,    # side in pixels to resize to; None: as the network has it
-    batch_size=64,# items at a time; it changes nothing but speed and memory
+    batch_size=None,# items at a time, None: see `fitting`; it changes nothing but speed and memory
     cache=True,   # keep the result in data.home()/features, and look for it there
     progress=True): # show a progress bar
     """Features N×D (float32) of pictures or sentences at a stage of a frozen network; the network is in eval mode for it.
