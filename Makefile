@@ -45,7 +45,7 @@ endef
 export DROP_STDERR
 
 benchmarks: $(STAMP)
-	$(RUN) benchmarks/run.py $(if $(ARCHIVE),--archive $(ARCHIVE)) $(if $(FASTAI),--fastai $(FASTAI))
+	$(RUN) benchmarks/run.py $(if $(ONLY),--only $(ONLY)) $(if $(ARCHIVE),--archive $(ARCHIVE)) $(if $(FASTAI),--fastai $(FASTAI))
 
 site: $(STAMP)
 	@command -v quarto >/dev/null || { echo "make site needs Quarto on the PATH: https://quarto.org/docs/get-started/"; exit 1; }

@@ -1,7 +1,8 @@
 """Runs every benchmark, one after the other, and writes benchmarks/README.md.
 
-    python benchmarks/run.py [--archive hymenoptera_data.zip] [--fastai PYTHON] [--quick]
+    python benchmarks/run.py [--only NAME …] [--archive hymenoptera_data.zip] [--fastai PYTHON] [--quick]
 
+--only     measures these scripts; the lines of the others stay as they were (benchmarks/rows.json keeps them)
 --archive  the real ants and bees, for probe.py       --fastai  a Python that has fastai beside the course, for finetuning.py
 --quick    tiny sizes, to see that everything runs; README.md is left alone
 A benchmark that fails gets a line in the table that says so, and the exit code is 1.
@@ -32,15 +33,23 @@ the median of the rounds, with the least and the largest.
 """
 
 
-def run(name, args, rows):
+def scripts():
+    """The names of all scripts, those of QUICK first."""
+    others = sorted(p.stem for p in HERE.glob("*.py") if p.stem not in {"run", "common", *QUICK})
+    return [*QUICK, *others]
+
+
+def run(name, args):
     """One benchmark in a process of its own: its rows."""
     python = args.fastai if name == "finetuning" and args.fastai else sys.executable
     extra = ["--archive", args.archive] if name == "probe" and args.archive else []
-    before = len(rows.read_text(encoding="utf-8").splitlines())
     print(f"== {name}", flush=True)
-    done = subprocess.run([python, str(HERE / f"{name}.py"), "--rows", str(rows), *extra, *(QUICK[name] if args.quick else [])])
-    found = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()[before:]]
-    return found if done.returncode == 0 else [dict(what=f"`benchmarks/{name}.py`", against="–", ratios=[], goal=None, sense="at least", note="it failed")]
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder) / "rows.jsonl"
+        done = subprocess.run([python, str(HERE / f"{name}.py"), "--rows", str(rows), *extra, *(QUICK.get(name, []) if args.quick else [])],
+                              env=os.environ | {"PYTHONPATH": str(HERE.parent)})
+        if done.returncode == 0: return [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    return [dict(what=f"`benchmarks/{name}.py`", against="–", ratios=[], goal=None, sense="at least", note="it failed")]
 
 
 def processor():
@@ -66,13 +75,15 @@ if __name__ == "__main__":
     parser.add_argument("--archive", default="")
     parser.add_argument("--fastai", default="")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=scripts(), default=scripts())
     args = parser.parse_args()
-    threads = str(THREADS) if args.quick else "2"
+    threads, kept = str(THREADS) if args.quick else "2", HERE / "rows.json"
     os.environ.update(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads, TQDM_DISABLE="1", HF_HUB_OFFLINE="1")
-    with tempfile.TemporaryDirectory() as folder:
-        kept = Path(folder) / "rows.jsonl"
-        kept.touch()
-        rows = [r for name in QUICK for r in run(name, args, kept)]
+    old = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() and not args.quick else {}
+    found = old | {name: run(name, args) for name in args.only}
+    rows = [r for name in scripts() for r in found.get(name, [])]
     if args.quick: print(page(rows, threads))
-    else: (HERE / "README.md").write_text(page(rows, threads), encoding="utf-8")
+    else:
+        kept.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (HERE / "README.md").write_text(page(rows, threads), encoding="utf-8")
     sys.exit(any(r["note"] == "it failed" for r in rows))
