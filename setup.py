@@ -24,5 +24,5 @@ setup(
     # The notebooks travel inside the wheel as transfer_course/lessons, so that `transfer-course lessons` can copy them.
     packages=["transfer_course", "transfer_course.lessons"],
     package_dir={"transfer_course": "transfer_course", "transfer_course.lessons": "nbs"},
-    package_data={"transfer_course": ["weights/*"], "transfer_course.lessons": ["*.ipynb", "results/*.json"]},
+    package_data={"transfer_course": ["weights/*", "texts/*"], "transfer_course.lessons": ["*.ipynb", "results/*.json"]},
 )
