@@ -21,7 +21,7 @@ KEY = [("import numpy as np", ""),
        ("### BEGIN HIDDEN TESTS\nn = int(np.random.default_rng().integers(10, 10**6))\nassert double(n) == 2 * n, 'tried a large number'\n### END HIDDEN TESTS", "grade:double:2"),
        ("def largest(x): raise NotImplementedError", ""),
        ("### BEGIN SOLUTION\ndef largest(x): return float(np.max(x))\n### END SOLUTION", ""),
-       ("x = np.random.default_rng().normal(size=5)\nassert np.isclose(largest(x), x.max()), 'not the largest of 5 numbers'", "grade:largest:3")]
+       ("x = np.insert(np.random.default_rng().normal(size=4), 2, 9.)\nassert np.isclose(largest(x), x.max()), 'not the largest of 5 numbers'", "grade:largest:3")]
 
 
 def notebook(cells): return new_notebook(cells=[new_code_cell(s, metadata={"tags": [t] if t else []}) for s, t in cells])

@@ -6,7 +6,8 @@
 __all__ = ['EXERCISES', 'SLIPS', 'SHIFTS', 'PAIRS', 'NotYet', 'exercise', 'known', 'Report', 'check', 'hint', 'solved_file',
            'noted', 'solved', 'remember', 'summary', 'need', 'need_number', 'need_function', 'wave', 'as_array',
            'stripes', 'frozen_net', 'noise', 'awake', 'need_untouched', 'need_features', 'quarters', 'half_slips',
-           'small_net', 'one_step', 'parts', 'unlike', 'pull_slips', 'stops', 'place_of', 'grid_cell', 'root']
+           'small_net', 'one_step', 'parts', 'unlike', 'parts_after_two_steps', 'pull_slips', 'two_sets', 'stops',
+           'place_of', 'grid_cell', 'root']
 
 # %% ../nbs/94-checks.ipynb #adae4ab6
 import json
@@ -331,7 +332,7 @@ def _(halves):
         raise NotYet(f"{call}: {slip or f'the largest difference to the means over the two halves is {abs(got - right.numpy()).max():.2g}'}")
     return "two stages and two sizes of pictures: the left half, then the right half"
 
-# %% ../nbs/94-checks.ipynb #5935ce29
+# %% ../nbs/94-checks.ipynb #1c0f5d5c
 def small_net():
     "A Backbone of two small stages with BatchNorm, all of it ready to learn, in train mode; and a batch for it."
     from transfer_course.backbones import Backbone, Preprocess, conv, linear_head
@@ -342,6 +343,7 @@ def small_net():
     x = torch.randint(0, 256, (12, 3, 16, 16), dtype=torch.uint8)
     return net, x, torch.arange(12) % 3
 
+# %% ../nbs/94-checks.ipynb #586c742d
 def one_step(net, x, y):
     "What a training loop does: train mode, a step of SGD with weight decay on all that may learn."
     net.train()
@@ -365,17 +367,22 @@ def parts(net):
 
 def unlike(a, b): return [k for k in a if not torch.equal(a[k], b[k])]
 
-# %% ../nbs/94-checks.ipynb #d8db4e2c
+# %% ../nbs/94-checks.ipynb #dfb396f5
+def parts_after_two_steps(hold_norm):
+    "The parts of a small network that was treated by `hold_norm`, before and after two steps of training."
+    net, x, y = small_net()
+    hold_norm(net)
+    before = parts(net)
+    for _ in range(2): one_step(net, x, y)
+    return before, parts(net)
+
+# %% ../nbs/94-checks.ipynb #a6ba8288
 @exercise("04-1", "Two things move: weights that get a gradient, and a memory that is written in train mode.",
           "`requires_grad_(False)` on each BatchNorm layer holds its weights and biases; it does not hold its memory.",
           "A layer in eval mode does not write its memory, but `net.train()` wakes it up. `memory_held` in the lesson has a way around that.")
 def _(hold_norm):
     need_function(hold_norm)
-    net, x, y = small_net()
-    hold_norm(net)
-    before = parts(net)
-    for _ in range(2): one_step(net, x, y)
-    after = parts(net)
+    before, after = parts_after_two_steps(hold_norm)
     moved = {kind: unlike(before[kind], after[kind]) for kind in before}
     need(not moved["weights"], f"after two steps {moved['weights'][:1]} has changed: the weights and biases of BatchNorm shall stay")
     need(not moved["memory"], f"after net.train() and two steps {moved['memory'][:1]} has changed: BatchNorm's memory was written")
@@ -393,15 +400,20 @@ def pull_slips(w, s, k):
             "this is a distance, not a squared one": k / 2 * sum(t.norm() for t in d),
             "absolute values were added, squares were asked for": k / 2 * sum(t.abs().sum() for t in d)}
 
-# %% ../nbs/94-checks.ipynb #213819bf
+# %% ../nbs/94-checks.ipynb #bec346bf
+def two_sets():
+    "Three random tensors that carry a gradient, and three that do not."
+    shapes = [(3, 2), (4,), (2, 2, 3)]
+    w, s = ([torch.randn(n, dtype=torch.float64) for n in shapes] for _ in range(2))
+    return [t.requires_grad_() for t in w], s
+
+# %% ../nbs/94-checks.ipynb #a6af2dd7
 @exercise("04-2", "For one tensor: `(w - s).square().sum()`.", "Add over all pairs with `zip(weights, start)`, and multiply by strength / 2.",
           "Do not use `.item()`, `.detach()` or `float()`: the optimizer needs the gradient.")
 def _(pull):
     need_function(pull)
     for _ in range(4):
-        shapes, k = [(3, 2), (4,), (2, 2, 3)], random.choice([0.5, 2.0, 3.0])
-        w, s = ([torch.randn(n, dtype=torch.float64) for n in shapes] for _ in range(2))
-        for t in w: t.requires_grad_()
+        (w, s), k = two_sets(), random.choice([0.5, 2.0, 3.0])
         got = pull(w, s, k)
         need(isinstance(got, torch.Tensor) and got.ndim == 0, f"pull(weights, start, {k}) gave {str(got)[:60]}: a scalar tensor was expected")
         want = k / 2 * sum((a - b).square().sum() for a, b in zip(w, s))
@@ -445,13 +457,12 @@ def place_of(dots):
     i = flat.argmax(1)
     return torch.stack([i // dots.shape[3], i % dots.shape[3]], 1)
 
-# %% ../nbs/94-checks.ipynb #931a0c8a
+# %% ../nbs/94-checks.ipynb #6937e482
 @exercise("04-4", "torchvision.transforms.v2 draws once for a whole batch: what then has to be done picture by picture?",
           "`torch.nn.functional.pad` with 3 pixels on each side, then a window of the old size at a random place.", "`torch.stack([move(p) for p in x])` puts the pictures together again.")
 def _(shaken):
     need_function(shaken)
-    x = torch.zeros(64, 1, 15, 15, dtype=torch.uint8)
-    x[:, :, 7, 7] = 255
+    x = torch.nn.functional.pad(torch.full((64, 1, 1, 1), 255, dtype=torch.uint8), (7,) * 4)
     before, got = x.clone(), shaken(x)
     need(isinstance(got, torch.Tensor) and got.dtype == torch.uint8 and got.shape == x.shape, f"shaken(x) gave {getattr(got, 'dtype', type(got).__name__)} {tuple(getattr(got, 'shape', ()))}: uint8 of the shape of x was expected")
     need(torch.equal(x, before), "the batch that was handed in has changed: work on a copy")
@@ -460,8 +471,7 @@ def _(shaken):
     need(int(away.abs().max()) <= 3, f"a picture was moved by {int(away.abs().max())} pixels: 3 are the most")
     need(all(set(away[:, d].tolist()) >= {-2, 0, 2} for d in (0, 1)), "64 pictures were moved, but not up and down, left and right: all four ways shall happen")
     need(bool((shaken(torch.full((16, 3, 15, 15), 255, dtype=torch.uint8)) == 0).any()), "white pictures came back all white: what is moved in from outside shall be black")
-    again = place_of(shaken(x)) - 7
-    need(not torch.equal(away, again), "two calls moved the pictures in the same way: draw anew each time")
+    need(not torch.equal(away, place_of(shaken(x)) - 7), "two calls moved the pictures in the same way: draw anew each time")
     return "64 pictures, each moved in its own way by 3 pixels at most, with black moved in"
 
 # %% ../nbs/94-checks.ipynb #c708b19e
