@@ -325,5 +325,5 @@ def test_from_the_instructors_version_to_the_grade(path, tmp_path):
     (tmp_path / "key").mkdir()
     shutil.copy(path, tmp_path / "key")
     homework.student_copies(tmp_path / "ben", tmp_path / "key")
-    rows = homework.grade_all([tmp_path / "anna", tmp_path / "ben"], tmp_path / "grades.csv", tmp_path / "key", show=lambda line: None)
+    rows = homework.grade_all([tmp_path / "anna", tmp_path / "ben"], tmp_path / "grades.csv", tmp_path / "key", seconds=900, show=lambda line: None)
     assert [r["points"] for r in rows] == [rows[0]["out_of"], 0] and not any(r["remarks"] for r in rows), rows
