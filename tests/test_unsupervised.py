@@ -108,12 +108,13 @@ def test_counts_is_a_table_of_all():
     assert counts(found, y).tolist() == [[0, 1], [0, 0], [1, 1]]
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("k", [1, 3, 5])
-def test_neighbours_is_leave_one_out(k):
+def test_neighbours_is_leave_one_out(k, metric):
     z, y = torch.randn(60, 4, generator=gen(k)), torch.arange(60) % 3
     z = z + torch.nn.functional.one_hot(y, 4)
-    other = cross_val_predict(KNeighborsClassifier(k, metric="cosine"), z.numpy(), y.numpy(), cv=LeaveOneOut())
-    assert neighbours(z, y, k) == pytest.approx(accuracy_score(y, other))
+    other = cross_val_predict(KNeighborsClassifier(k, metric=metric), z.numpy(), y.numpy(), cv=LeaveOneOut())
+    assert neighbours(z, y, k, metric) == pytest.approx(accuracy_score(y, other))
 
 
 def test_a_picture_is_not_its_own_neighbour():
@@ -146,7 +147,7 @@ def test_flat_gives_a_plane_and_keeps_heaps_apart(method):
     y = np.arange(60) % 2
     z = flat(np.eye(5)[y] * 9 + np.random.default_rng(0).normal(size=(60, 5)), method)
     assert z.shape == (60, 2) and np.isfinite(z).all()
-    assert neighbours(z - z.mean(0), y) > 0.9
+    assert neighbours(z, y, metric="euclidean") > 0.9
     assert flat(np.random.default_rng(0).normal(size=(6, 3)), method).shape == (6, 2)
 
 
@@ -183,7 +184,7 @@ def test_learning_lowers_the_held_out_loss_and_is_repeatable():
     for net in (a, b): log = learn(net, x[:300], steps=24, seed=2)
     assert pretext_loss(a, x[300:], simclr()) < before - 0.1
     assert torch.equal(embed(a, x), embed(b, x)) and not a.training
-    assert log.settings["epochs"] == 8 and log.settings["seed"] == 2
+    assert log.settings["epochs"] == 5 and log.settings["seed"] == 2
 
 
 def test_rotation_learns_too():

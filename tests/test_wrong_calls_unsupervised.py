@@ -73,6 +73,7 @@ CALLS = [  # call, error, the sentence begins or holds
     (lambda: matched(Y, np.full(12, -1)), ValueError, r"y must be N whole numbers from 0 up, got int64"),
     (lambda: matched(Y[:0], Y[:0]), ValueError, r"found must be N whole numbers from 0 up, got int64 \(0,\)"),
     (lambda: neighbours(Z, Y, k=12), ValueError, r"k must be at most 11, the number of other pictures, got 12"),
+    (lambda: neighbours(Z, Y, metric="l2"), ValueError, r"metric must be .cosine. or .euclidean., got .l2."),
     (lambda: neighbours(Z, Y[:-1]), ValueError, r"z and y must have the same length, got 12 rows and 11 labels"),
     (lambda: scores(Z, Z[:, 0]), ValueError, r"y must be whole class numbers, one a row, got float32"),
     (lambda: flat(Z, "umap"), ValueError, r"method must be 'pca' or 'tsne', got 'umap'"),

@@ -9,19 +9,21 @@ __all__ = ['embed', 'pixels', 'clusters', 'counts', 'check_numbers', 'matched', 
            'check_views', 'nt_xent', 'check_pairs', 'simclr', 'unlabelled', 'projection', 'small_net', 'learn',
            'check_several', 'pretext_loss', 'flat', 'rotation', 'turned']
 
-# %% ../nbs/08-unsupervised.ipynb #1c5c5f69
+# %% ../nbs/08-unsupervised.ipynb #16dc18f8
 from collections import OrderedDict
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import nn
 
+# %% ../nbs/08-unsupervised.ipynb #0cec927f
 from . import training
 from .backbones import Backbone, Preprocess, batched, check_count, conv, evaluating
 from .data import Task, check_pictures
@@ -80,18 +82,20 @@ def matched(
     table = counts(found, y)
     return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())
 
-# %% ../nbs/08-unsupervised.ipynb #d9266602
+# %% ../nbs/08-unsupervised.ipynb #337f1c1b
 def neighbours(
     z,    # N×D features, float
     y,    # N class numbers
-    k=5): # how many neighbours have a vote
-    "Leave-one-out accuracy (0–1) of k nearest neighbours by cosine: each picture is named by the k pictures most like it; the smaller class in a tie."
+    k=5,  # how many neighbours have a vote
+    metric="cosine"): # "cosine" for features, "euclidean" for maps
+    "Leave-one-out accuracy (0–1) of k nearest neighbours: each picture is named by the k pictures nearest to it; the smaller class in a tie."
     z, y = check_features(z, y)
     if check_count(k, "k") >= len(y): raise ValueError(f"k must be at most {len(y) - 1}, the number of other pictures, got {k}: take a smaller k")
-    z = z / np.linalg.norm(z, axis=1, keepdims=True).clip(1e-12)
-    alike = z @ z.T
-    np.fill_diagonal(alike, -np.inf)
-    near = check_numbers(y, "y")[np.argsort(-alike, axis=1, kind="stable")[:, :k]]
+    if metric not in ("cosine", "euclidean"): raise ValueError(f"metric must be 'cosine' or 'euclidean', got {metric!r}")
+    if metric == "cosine": z = z / np.linalg.norm(z, axis=1, keepdims=True).clip(1e-12)
+    far = cdist(z, z)
+    np.fill_diagonal(far, np.inf)
+    near = check_numbers(y, "y")[np.argsort(far, axis=1, kind="stable")[:, :k]]
     votes = np.stack([(near == c).sum(1) for c in range(y.max() + 1)], 1)
     return float((votes.argmax(1) == y).mean())
 
