@@ -79,7 +79,7 @@ CALLS = [  # call, error, the sentence begins or holds
     (lambda: alone(T(), "side", net="coursenet"), TypeError, r"net must be a Backbone, got str"),
     (lambda: alone(T(), "side", steps=2.5), ValueError, r"steps must be a whole number of 1 or more, got 2.5"),
     (lambda: in_turn(T(), "side", "shade", ratio=0), ValueError, r"ratio must be a number above 0, got 0"),
-    (lambda: in_turn(T(), "side", "shad"), ValueError, r"task must be one of side, shade, got 'shad': did you mean 'shade'\?"),
+    (lambda: in_turn(T(), "side", "shad"), ValueError, r"then must be one of side, shade, got 'shad': did you mean 'shade'\?"),
     (lambda: score(small_net(), T()), TypeError, r"net must be a MultiTask, got Backbone: make one with together"),
     (lambda: score(net(), T().only("side")), ValueError, r"tasks must be those of the network, side, shade, got side: write tasks.only"),
     (lambda: score(net(), T(), "valid"), ValueError, r"part must be one of train, test, got 'valid'"),

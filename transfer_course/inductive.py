@@ -7,7 +7,7 @@ Docs: https://transfer-course.github.io/transfer_course/nbs/06-inductive.html.md
 # %% auto #0
 __all__ = ['TRUNK', 'PARTS', 'FONTS', 'MAKERS', 'ALL', 'LOG_VAR_RATE', 'small_trunk', 'small_net', 'Tasks', 'parts', 'describe',
            'check_tasks', 'check_labels', 'column', 'only', 'task', 'few', 'letters_and_fonts', 'digits_and_more',
-           'digits_on_photographs', 'load', 'epochs_for', 'alone', 'in_turn', 'read_runs', 'MultiTask', 'check_parts',
+           'digits_on_photographs', 'load', 'check_parts', 'epochs_for', 'alone', 'in_turn', 'read_runs', 'MultiTask',
            'without_head', 'by_task', 'losses', 'equal', 'mixed', 'together', 'groups', 'score', 'with_gain',
            'weighted', 'uncertainty', 'task_weights', 'conflict']
 
@@ -197,6 +197,13 @@ def load(
     i, j = order[:2000], order[2000:2600]
     return Tasks(name, x[i], y[i], x_test, y_test, classes, x[j], y[j])
 
+# %% ../nbs/06-inductive.ipynb #d3de80ef
+def check_parts(net, classes):
+    "Raise one sentence unless these can make a MultiTask."
+    if not isinstance(net, Backbone): raise TypeError(f"net must be a Backbone, got {type(net).__name__}: take inductive.small_net() or backbones.load(name)")
+    if isinstance(net, TextBackbone): raise TypeError(f"net must be a network for pictures, got {net.card['name']}, which reads sentences")
+    if not isinstance(classes, dict) or not classes: raise TypeError(f"classes must be a dict task -> list of class names, got {type(classes).__name__}: write tasks.classes")
+
 # %% ../nbs/06-inductive.ipynb #7a87c467
 def epochs_for(
     n, steps, batch_size): # pictures; steps wanted; pictures a step
@@ -214,13 +221,13 @@ def alone(
     net = small_net(len(t.classes), seed, width) if net is None else copy.deepcopy(net).replace_head(len(t.classes), seed)
     return net, training.fit(net, t, epochs_for(len(t.x_train), steps, 32), lr, 32, seed)
 
-# %% ../nbs/06-inductive.ipynb #4faef796
+# %% ../nbs/06-inductive.ipynb #694682a9
 def in_turn(
     tasks, first, then, # a Tasks; the task to learn first; the task that we want
     lr=1e-2, ratio=1.,  # largest rate of the first phase; that of the second phase as a share of it
     steps=300, seed=0, width=16):
     "Sequential transfer: learn one task, put a new head on, learn the other one. The network and the second Log."
-    check_number(ratio, "ratio")
+    check_number(ratio, "ratio"); column(tasks, then, "then")
     net, _ = alone(tasks, first, None, lr, steps, seed, width)
     return alone(tasks, then, net, lr * ratio, steps, seed)
 
@@ -232,15 +239,14 @@ def read_runs(
 
 ALL = 2000 # stands for: all labels
 
-# %% ../nbs/06-inductive.ipynb #9bb0e5c6
+# %% ../nbs/06-inductive.ipynb #317b44d6
 class MultiTask(nn.Module):
     "One trunk and a linear head for each task (Caruana 1997, doi:10.1023/A:1007379606734), with log σ² for each (Kendall et al. 2018, arXiv:1705.07115)."
     def __init__(self,
         net,      # a Backbone: its trunk is shared; its own head is not used
         classes,  # dict task -> names of its classes
         seed=0):  # of the heads' random weights
-        super().__init__()
-        check_parts(net, classes)
+        super().__init__(); check_parts(net, classes)
         self.net, self.tasks, self.sizes = without_head(net), list(classes), [len(c) for c in classes.values()]
         with torch.random.fork_rng():
             torch.manual_seed(check_count(seed, "seed", 0))
@@ -250,17 +256,9 @@ class MultiTask(nn.Module):
     def forward(self, x):
         z = self.trunk(self.net.preprocess(x))
         return torch.cat([head(z) for head in self.heads.values()], 1)
+    trunk = property(lambda self: self.net.trunk)
 
-    @property
-    def trunk(self): return self.net.trunk
-
-# %% ../nbs/06-inductive.ipynb #defd675d
-def check_parts(net, classes):
-    "Raise one sentence unless these can make a MultiTask."
-    if not isinstance(net, Backbone): raise TypeError(f"net must be a Backbone, got {type(net).__name__}: take inductive.small_net() or backbones.load(name)")
-    if isinstance(net, TextBackbone): raise TypeError(f"net must be a network for pictures, got {net.card['name']}, which reads sentences")
-    if not isinstance(classes, dict) or not classes: raise TypeError(f"classes must be a dict task -> list of class names, got {type(classes).__name__}: write tasks.classes")
-
+# %% ../nbs/06-inductive.ipynb #3bff1dcb
 def without_head(net):
     "A Backbone with the same trunk, frozen as it was, and no head of its own."
     bare = Backbone(net.trunk, nn.Identity(), net.preprocess, card=net.card)
