@@ -1,6 +1,6 @@
 """One task alone, after another, and together with another -> nbs/results/inductive.json
 
-    python experiments/inductive.py     # about half an hour on one core; killed and started again, it goes on
+    python experiments/inductive.py     # about 20 minutes on one idle core; killed and started again, it goes on
 
 `few`: the wanted task has 3 or 30 labels a class, the other one 2,000 labels. `all`: both have 2,000.
 The rates are chosen on the validation part with a seed that is not used afterwards, for the wanted task alone and together with the other one.
