@@ -196,7 +196,7 @@ def libraries(trainer, seed, lr):
     epochs, scores = language.how_long(len(few.x_train), STEPS), language.Scores(bert, read)
     start = time.process_time()
     if trainer == "fit": training.fit(scores, few, epochs, lr, 16, seed)
-    else: language.train_with_trainer(bert, read, few, epochs, lr, 16, seed, bf16=os.environ.get("ACCELERATE_MIXED_PRECISION") == "bf16")
+    else: language.train_with_trainer(bert, read, few, epochs, lr, 16, seed, bf16=os.environ.get("ACCELERATE_MIXED_PRECISION") == "bf16", use_cpu=not torch.cuda.is_available())
     return dict(training_cpu_seconds=round(time.process_time() - start, 1), accuracy=round(accuracy(scores, few), 4))
 
 
