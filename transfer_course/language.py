@@ -212,12 +212,12 @@ def probed(task, stage, seed=0):
 
 def learning(net): return sum(p.numel() for p in net.parameters() if p.requires_grad)
 
-# %% ../nbs/09-language.ipynb #bc2ea285
+# %% ../nbs/09-language.ipynb #26e79781
 def crossings(
     labels, # numbers of labels, rising
     a, b):  # mean accuracy of two methods at each
     "Numbers of labels at which the curve of `a` crosses that of `b`, along straight lines on a logarithmic axis: a list, empty where they don't cross."
-    d, x = np.subtract(a, b), np.log(labels)
+    d, x = np.asarray(a) - np.asarray(b), np.log(np.asarray(labels))
     places = [x[i] + (x[i + 1] - x[i]) * d[i] / (d[i] - d[i + 1]) for i in range(len(d) - 1) if d[i] * d[i + 1] < 0]
     return [float(np.exp(p)) for p in places]
 
