@@ -21,22 +21,24 @@ FIRST, TRIED = "MNIST → MNIST-M", {"MMD": [1., 10.], "CORAL": [10., 100.], "DA
 HARD = "sans → Computer Modern"  # the pair of the cases
 PLAIN = ["source only", "DANN", "IM + CORAL"]  # on the first pair also without negatives
 LONG = ["source only", "IM + CORAL"]  # and for longer, with negatives of each colour channel
+WATCHED = ["self-training", "MMD", "CORAL", "DANN", "MCC", "IM + CORAL"]  # looked at after every epoch
 HURT = ["source only", "AdaBN", "CORAL", "DANN", "MCC", "IM + CORAL"]
 VARIED = {"no negatives": dict(augment=transductive.shifted), "long": dict(augment=transductive.channel_negatives, epochs=30)}
 load, load_case = lru_cache(2)(transductive.load), lru_cache(2)(transductive.load_case)
 
 
 def seen(net, target, n=None):
-    """Test accuracy and the label-free scores of unlabelled pictures (of the first n of each)."""
+    """Test accuracy and the label-free scores of unlabelled pictures (of the first n of each; they stand in random order)."""
     scores = backbones.batched(net, target.x_train[:n])
     return dict(accuracy=round(training.accuracy(net, target.x_test[:n], target.y_test[:n]), 4), **{k: round(f(scores), 4) for k, f in VALIDATORS.items()})
 
 
 def one(source, target, net, method, seed, weight, how):
-    """One run: what is seen at its end and after every epoch."""
-    log = learn(method, net, source, target, seed, weight, watch=lambda net: {"seen": seen(net, target, 400)}, **how)
+    """One run: what is seen at its end and, for some methods, after every epoch."""
+    watch = (lambda net: {"seen": seen(net, target, 400)}) if method in WATCHED else None
+    log = learn(method, net, source, target, seed, weight, watch=watch, **how)
     return dict(seen(net, target), source_accuracy=round(training.accuracy(net, source.x_test, source.y_test), 4),
-                by_epoch=[row["seen"] for row in log.rows], training_seconds=round(sum(row["seconds"] for row in log.rows), 1))
+                by_epoch=[row["seen"] for row in log.rows] if watch else None, training_seconds=round(sum(row["seconds"] for row in log.rows), 1))
 
 
 def run(pair, method, seed, weight, case="usual"):
