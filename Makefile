@@ -45,8 +45,7 @@ endef
 export DROP_STDERR
 
 benchmarks: $(STAMP)
-	@ls benchmarks/*.py >/dev/null 2>&1 || echo "benchmarks/ is still empty."
-	@set -e; for f in $(wildcard benchmarks/*.py); do $(RUN) $$f; done
+	$(RUN) benchmarks/run.py $(if $(ONLY),--only $(ONLY)) $(if $(ARCHIVE),--archive $(ARCHIVE)) $(if $(FASTAI),--fastai $(FASTAI))
 
 site: $(STAMP)
 	@command -v quarto >/dev/null || { echo "make site needs Quarto on the PATH: https://quarto.org/docs/get-started/"; exit 1; }

@@ -65,7 +65,7 @@ def cells(best):
     plain = [dict(pair=FIRST, method=m, seed=s, weight=best[m], case="no negatives") for s in SEEDS for m in PLAIN]
     hurt = [dict(pair=HARD, method=m, seed=s, weight=best[m], case=c) for s in SEEDS for c in CASES for m in HURT]
     long = [dict(pair=FIRST, method=m, seed=s, weight=best[m], case="long") for s in SEEDS for m in LONG]
-    return long + usual + hurt + plain
+    return usual + hurt + plain + long
 
 
 def main():
