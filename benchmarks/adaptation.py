@@ -2,14 +2,12 @@
 
     python benchmarks/adaptation.py [--steps 20] [--rounds 7]
 
-All methods take turns in one run; the median of the rounds is compared. A step of adaptation sees two batches, one of each domain, so about twice the time
-is what it must cost. SHOT sees target pictures alone. AdaBN adds no step at all, only one pass over the target at the end.
+A step of adaptation sees two batches, one of each domain, so about twice the time is what it must cost. SHOT sees target pictures alone.
+AdaBN adds no step at all, only one pass over the target at the end. All methods take turns in one run.
 """
-import argparse
 import statistics
-import time
 
-import torch
+from common import arguments, report, row, seconds
 
 from transfer_course import transductive
 from transfer_course.transductive import METHODS, begin, digit_net, information_maximisation, load
@@ -25,23 +23,19 @@ def make_run(method, source, target):
     return run
 
 
-def seconds(run, batches):
-    start = time.perf_counter()
+def steps(run, batches):
+    """A step of training for each batch."""
     for x, y in batches: run.step(x, y)
-    return (time.perf_counter() - start) / len(batches)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=7)
-    args = parser.parse_args()
-    torch.set_num_threads(2)
+    args = arguments(__doc__, steps=20, rounds=7)
     source, target = load("MNIST → MNIST-M")
     batches = [(source.x_train[i:i + 64], source.y_train[i:i + 64]) for i in range(0, 64 * args.steps, 64)]
     runs = {m: make_run(m, source, target) for m in LOSSES}
-    for run in runs.values(): seconds(run, batches[:3])
-    found = [{m: seconds(run, batches) for m, run in runs.items()} for _ in range(args.rounds)]
-    for m in runs:
-        ratio = statistics.median(f[m] / f["source only"] for f in found)
-        print(f"{m:14} {1000 * statistics.median(f[m] for f in found):6.1f} ms a step   {ratio:.2f} × source only")
+    for run in runs.values(): steps(run, batches[:3])
+    found = [{m: seconds(lambda run=run: steps(run, batches)) / args.steps for m, run in runs.items()} for _ in range(args.rounds)]
+    ms = {m: f"{1000 * statistics.median(f[m] for f in found):.1f} ms" for m in runs}
+    rows = [row(f"a step of {m}: time", "a source-only step", [f[m] / f["source only"] for f in found], 2.3, "at most", f"{ms[m]} against {ms['source only']}")
+            for m in runs if m != "source only"]
+    report(rows, args.rows)

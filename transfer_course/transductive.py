@@ -8,11 +8,11 @@ Docs: https://transfer-course.github.io/transfer_course/nbs/07-transductive.html
 __all__ = ['NORMS', 'NEEDS_SOURCE', 'METHODS', 'PAIRS', 'VALIDATORS', 'CASES', 'rgb', 'mixed', 'part', 'mnist_to_mnist_m',
            'shifted', 'negatives', 'channel_negatives', 'block', 'dense', 'digit_net', 'check_rows', 'source_only',
            'coral', 'distances', 'kernels', 'mmd', 'Reverse', 'reverse', 'DANN', 'entropy', 'self_training', 'mcc',
-           'information_maximisation', 'mcc_coral', 'im_coral', 'norms_of', 'keeping_statistics', 'adabn',
-           'check_adabn', 'ramp', 'look', 'one_number', 'Objective', 'SourceFree', 'adapt', 'begin', 'train',
-           'check_loss', 'check_domains', 'check_adapt', 'learn', 'union', 'mnist_and_digits', 'letters', 'materials',
-           'load', 'start', 'with_spread', 'information', 'certainty', 'density', 'check_scores', 'picked',
-           'epoch_picked', 'keep_classes', 'fewer', 'strangers', 'load_case']
+           'information_maximisation', 'im_coral', 'norms_of', 'keeping_statistics', 'adabn', 'check_adabn', 'ramp',
+           'look', 'one_number', 'Objective', 'SourceFree', 'adapt', 'blind', 'begin', 'train', 'check_loss',
+           'check_domains', 'check_adapt', 'learn', 'union', 'mnist_and_digits', 'letters', 'materials', 'load',
+           'start', 'with_spread', 'information', 'certainty', 'density', 'check_scores', 'picked', 'epoch_picked',
+           'keep_classes', 'fewer', 'strangers', 'load_case']
 
 # %% ../nbs/07-transductive.ipynb #d7dd949a
 import math
@@ -201,11 +201,7 @@ def information_maximisation(
     p = logits.softmax(1)
     return entropy(p).mean() - entropy(p.mean(0))
 
-# %% ../nbs/07-transductive.ipynb #5868f8cc
-def mcc_coral(zs, zt, logits):
-    "Class confusion and 100 times CORAL."
-    return mcc(zs, zt, logits) + 100 * coral(zs, zt)
-
+# %% ../nbs/07-transductive.ipynb #a91a50ce
 def im_coral(zs, zt, logits):
     "Information maximisation and 100 times CORAL."
     return information_maximisation(zs, zt, logits) + 100 * coral(zs, zt)
@@ -294,7 +290,7 @@ class SourceFree:
         z, logits = look(self.net, model, x)
         return self.weight * one_number(self.loss(z, z, logits))
 
-# %% ../nbs/07-transductive.ipynb #01d58f15
+# %% ../nbs/07-transductive.ipynb #f83c3643
 def adapt(
     net,              # a Backbone, trained in place
     source,           # a Task with labels; None: `net` has learned it already, and only its trunk goes on learning
@@ -310,11 +306,15 @@ def adapt(
     Each step takes one batch of each domain. BatchNorm normalises each batch by its own statistics; those of the target are kept for prediction.
     With `source_only` no target picture is touched. TypeError or ValueError, one sentence, for arguments that can't work."""
     check_adapt(net, source, target, loss, weight, epochs, lr, batch_size, seed, augment, watch)
-    task = replace(source or target, x_valid=None, y_valid=None)
-    if source is None: task = replace(task, y_train=torch.zeros_like(task.y_train))
+    task = replace(source or blind(target), x_valid=None, y_valid=None)
     how = dict(epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, augment=augment)
     run, log = begin(net, task, target.x_train, loss, weight, source is None, how)
     return train(run, log, task, watch, progress)
+
+# %% ../nbs/07-transductive.ipynb #11f378cf
+def blind(task):
+    "The task with all training labels 0: nobody can peep."
+    return replace(task, y_train=torch.zeros_like(task.y_train))
 
 # %% ../nbs/07-transductive.ipynb #e06442a4
 def begin(net, task, x, loss, weight, free, how):
@@ -338,8 +338,8 @@ def train(run, log, task, watch, progress):
     run.net.eval()
     return log
 
-# %% ../nbs/07-transductive.ipynb #6b57c302
-NEEDS_SOURCE = (source_only, coral, mmd, mcc_coral, im_coral)
+# %% ../nbs/07-transductive.ipynb #c10df7ab
+NEEDS_SOURCE = (source_only, coral, mmd, im_coral)
 
 def check_loss(net, loss, source):
     "A loss that can work with this network and this source, or one sentence."
