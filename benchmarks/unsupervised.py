@@ -26,7 +26,7 @@ if __name__ == "__main__":
     x, y = task.x_train[::25][:128], task.y_train[::25][:128]
     sides = [(simclr(), small_net()), (training.cross_entropy, small_net(outputs=10))]
     for side in sides: steps(*side, x, y, 3)
-    rounds = [[seconds(lambda: steps(*side, x, y, args.steps)) for side in sides] for _ in range(args.rounds)]
+    rounds = [[seconds(lambda side=side: steps(*side, x, y, args.steps)) for side in sides] for _ in range(args.rounds)]
     ms = [1000 * statistics.median(r[i] for r in rounds) / args.steps for i in (0, 1)]
     note = f"128 pictures of 28 px a step: {ms[0]:.0f} ms against {ms[1]:.0f} ms"
     report([row("a SimCLR step: time", "a supervised step", [a / b for a, b in rounds], 2.3, "at most", note)], args.rows)
