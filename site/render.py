@@ -1,0 +1,86 @@
+"""The website without Quarto: notebooks through nbdev-filter and site/filter.py, then smalldocs, into _site/.
+
+smalldocs reads the same _quarto.yml. What it would take from the web is made here instead: formulas become MathML,
+and no font is asked for. `make site` runs this where there is no Quarto.
+"""
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from html import unescape
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "_proc"
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+
+def copy_sources():
+    """Everything but the notebooks, into _proc/."""
+    shutil.rmtree(WORK, ignore_errors=True)
+    for folder in ("site", "api", "nbs"):
+        shutil.copytree(ROOT / folder, WORK / folder, ignore=shutil.ignore_patterns("*.ipynb", "homework", ".*", "__pycache__"))
+    shutil.copy(ROOT / "index.qmd", WORK)
+    config = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
+    del config["project"]["pre-render"], config["ipynb-filters"]
+    (WORK / "_quarto.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def filter_notebooks():
+    """What `nbdev-filter` and then `site/filter.py` make of each notebook, in one process."""
+    from nbdev.cli import nbdev_filter
+
+    from filter import filtered
+    for path in sorted((ROOT / "nbs").glob("*.ipynb")):
+        nb = json.loads(nbdev_filter(fname=str(path), printit=False))
+        (WORK / "nbs" / path.name).write_text(json.dumps(filtered(nb), ensure_ascii=False), encoding="utf-8")
+
+
+def mathml(html):
+    """Formulas as MathML, which browsers draw by themselves; and no script for them."""
+    from latex2mathml.converter import convert
+
+    def formula(m):
+        block = m[1] == "display"
+        source = re.sub(r"^\\[(\[]|\\[)\]]$", "", unescape(m[2]).strip()).strip()
+        return convert(source, display="block" if block else "inline")
+    html = re.sub(r'<span class="math (inline|display)">(.*?)</span>', formula, html, flags=re.S)
+    return re.sub(r'<(?:link|script)[^>]*cdn\.jsdelivr\.net/npm/katex[^>]*>(?:</script>)?\s*', "", html)
+
+
+def finish(site):
+    """Nothing from elsewhere."""
+    for page in site.rglob("*.html"):
+        html = page.read_text(encoding="utf-8")
+        if 'class="math ' in html: page.write_text(mathml(html), encoding="utf-8")
+    for sheet in site.rglob("*.css"):
+        css = sheet.read_text(encoding="utf-8")
+        sheet.write_text(re.sub(r'@import\s*(?:url\()?["\']?https?://[^;]*;', "", css), encoding="utf-8")
+
+
+def main():
+    start = time.time()
+    os.chdir(ROOT)
+    os.environ.pop("QUARTO_PROJECT_DIR", None)
+    try:
+        import latex2mathml  # noqa: F401
+        from smalldocs.site import build
+    except ImportError as e: sys.exit(f"make site needs Quarto (https://quarto.org) or the Python package {e.name}: pip install -e '.[dev]'")
+    import prepare
+    prepare.main()
+    copy_sources()
+    filter_notebooks()
+    site = build(WORK, quiet=True)
+    for warning in site.warnings: print("smalldocs:", warning, file=sys.stderr)
+    finish(WORK / "_site")
+    shutil.rmtree(ROOT / "_site", ignore_errors=True)
+    shutil.move(WORK / "_site", ROOT / "_site")
+    shutil.rmtree(WORK)
+    print(f"_site/: {len(site.pages)} pages by smalldocs in {time.time() - start:.0f} s")
+
+
+if __name__ == "__main__": main()
