@@ -9,8 +9,10 @@ import json
 import os
 import re
 import sys
+from html import escape
 from pathlib import Path
 
+import yaml
 from PIL import Image
 
 ROOT = Path(os.environ.get("QUARTO_PROJECT_DIR") or Path(__file__).resolve().parent.parent)
@@ -55,27 +57,41 @@ def relative(source):
     return OWN.sub(near, source)
 
 
-def packed(url):
-    """A PNG of a flipbook as WebP without loss, where that is smaller."""
-    raw = base64.b64decode(url.split(",", 1)[1])
-    Image.open(io.BytesIO(raw)).convert("RGB").save(buffer := io.BytesIO(), "WEBP", lossless=True, quality=60, method=4)
-    small = buffer.getvalue()
-    return url if len(small) >= len(raw) else "data:image/webp;base64," + base64.b64encode(small).decode()
+def packed(png):
+    """A PNG, as base64, as WebP: without loss where that is small enough, else with a loss that is hard to see. -> data URL"""
+    raw = base64.b64decode(png)
+    picture = Image.open(io.BytesIO(raw)).convert("RGB")
+    tries = [("image/png", raw)]
+    for how in ({"lossless": True, "quality": 50}, {"quality": 90}):
+        picture.save(buffer := io.BytesIO(), "WEBP", method=4, **how)
+        tries.append(("image/webp", buffer.getvalue()))
+    best = tries[1] if len(tries[1][1]) < 40_000 else min(tries, key=lambda t: len(t[1]))
+    return f"data:{best[0]};base64," + base64.b64encode(best[1]).decode()
 
 
 def pack_html(html):
+    """A flipbook holds its first frame twice and is mostly pictures: the page should stay small."""
     if len(html) < 100_000: return html
-    found = set(re.findall(r"data:image/png;base64,[A-Za-z0-9+/=]+", html))
-    for url in sorted(found): html = html.replace(url, packed(url))
+    for png in sorted(set(re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html))):
+        html = html.replace("data:image/png;base64," + png, packed(png))
     return html
 
 
-def clean(output):
-    """An output without widgets; None where nothing is left."""
+def figure(png, source):
+    """A large picture, with its words, as HTML."""
+    found = re.search(r"^#\|\s*fig-alt:\s*(.+)$", source, re.M)
+    words = yaml.safe_load(found[1]) if found else ""
+    return f'<img src="{packed(png)}" alt="{escape(str(words))}" class="img-fluid figure-img">'
+
+
+def clean(output, source):
+    """An output without widgets, and with large pictures packed; None where nothing is left."""
     data = output.get("data")
     if data is None: return output
     if any("widget" in kind for kind in data): return None
     if "text/html" in data: data["text/html"] = pack_html(text(data["text/html"]))
+    elif len(png := text(data.get("image/png", "")).replace("\n", "")) > 60_000:
+        data = output["data"] = {"text/html": figure(png, source)}
     for kind in [k for k in data if k not in SHOWN and not k.startswith("image/")]: del data[kind]
     return output
 
@@ -91,7 +107,7 @@ def filtered(nb):
     nb["metadata"].pop("widgets", None)
     for cell in nb["cells"]:
         cell["source"] = relative(text(cell.get("source", ""))) if cell["cell_type"] == "markdown" else cell.get("source", "")
-        if cell["cell_type"] == "code": cell["outputs"] = [o for o in map(clean, cell.get("outputs", [])) if o]
+        if cell["cell_type"] == "code": cell["outputs"] = [o for o in (clean(o, text(cell["source"])) for o in cell.get("outputs", [])) if o]
     nb["cells"] = [c for c in nb["cells"] if shown(c) and not text(c["source"]).startswith("<!-- WARNING: THIS FILE WAS AUTOGEN")]
     if path is None: return nb
     first = next(c for c in nb["cells"] if c["cell_type"] == "markdown" and re.search(r"^# ", text(c["source"]), re.M))

@@ -32,9 +32,8 @@ def copy_sources():
 
 def filter_notebooks():
     """What `nbdev-filter` and then `site/filter.py` make of each notebook, in one process."""
-    from nbdev.cli import nbdev_filter
-
     from filter import filtered
+    from nbdev.cli import nbdev_filter
     for path in sorted((ROOT / "nbs").glob("*.ipynb")):
         nb = json.loads(nbdev_filter(fname=str(path), printit=False))
         (WORK / "nbs" / path.name).write_text(json.dumps(filtered(nb), ensure_ascii=False), encoding="utf-8")
@@ -59,7 +58,7 @@ def finish(site):
         if 'class="math ' in html: page.write_text(mathml(html), encoding="utf-8")
     for sheet in site.rglob("*.css"):
         css = sheet.read_text(encoding="utf-8")
-        sheet.write_text(re.sub(r'@import\s*(?:url\()?["\']?https?://[^;]*;', "", css), encoding="utf-8")
+        sheet.write_text(re.sub(r'@import\s+url\(\s*["\']?https?://[^)]*\)\s*;?', "", css), encoding="utf-8")
 
 
 def main():
