@@ -1,6 +1,6 @@
 """Before the pages are made: writes what can be read off the notebooks, the package and nbs/references.yml.
 
-Makes api/*.qmd, nbs/references.qmd, site/_map.md and site/_picture.md. Quarto and `site/render.py` both run it.
+Makes index.qmd, api/*.qmd, nbs/references.qmd and nbs/glossary.qmd. Quarto and `site/render.py` both run it.
 """
 import ast
 import io
@@ -65,7 +65,7 @@ addEventListener("DOMContentLoaded", () => {
 
 
 def the_picture():
-    """The first flipbook of the lesson on Gabor filters that turns them; any flipbook else; nothing where there is none."""
+    """The flipbook that turns a Gabor filter; the first one there is, else."""
     books = [b for p in lessons(ROOT) for b in read(p).flipbooks]
     best = [b for b in books if "Theta of a Gabor" in b] or books
     return f"```{{=html}}\n{best[0]}\n{PLAY}\n```\n" if best else ""
@@ -226,8 +226,8 @@ def glossary():
 
 
 def main():
-    write("site/_map.md", the_map())
-    write("site/_picture.md", the_picture())
+    home = (ROOT / "site" / "home.md").read_text(encoding="utf-8")
+    write("index.qmd", home.replace("<!-- map -->", the_map()).replace("<!-- picture -->", the_picture()))
     api()
     references()
     glossary()

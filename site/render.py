@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 from html import unescape
 from pathlib import Path
@@ -15,28 +16,29 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-WORK = ROOT / "_proc"
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+# What smalldocs says it leaves to Quarto, or does otherwise
+EXPECTED = r"^(execute\.enabled|unknown key (lang|website\.image-alt)|format\.html\.(highlight-style|html-math-method)|theme site/)|repo-actions is not read"
 
-def copy_sources():
-    """Everything but the notebooks, into _proc/."""
-    shutil.rmtree(WORK, ignore_errors=True)
+
+def copy_sources(work):
+    """Everything but the notebooks."""
     for folder in ("site", "api", "nbs"):
-        shutil.copytree(ROOT / folder, WORK / folder, ignore=shutil.ignore_patterns("*.ipynb", "homework", ".*", "__pycache__"))
-    shutil.copy(ROOT / "index.qmd", WORK)
+        shutil.copytree(ROOT / folder, work / folder, ignore=shutil.ignore_patterns("*.ipynb", "homework", ".*", "__pycache__"))
+    shutil.copy(ROOT / "index.qmd", work)
     config = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
     del config["project"]["pre-render"], config["ipynb-filters"]
-    (WORK / "_quarto.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    (work / "_quarto.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def filter_notebooks():
+def filter_notebooks(work):
     """What `nbdev-filter` and then `site/filter.py` make of each notebook, in one process."""
     from filter import filtered
     from nbdev.cli import nbdev_filter
     for path in sorted((ROOT / "nbs").glob("*.ipynb")):
         nb = json.loads(nbdev_filter(fname=str(path), printit=False))
-        (WORK / "nbs" / path.name).write_text(json.dumps(filtered(nb), ensure_ascii=False), encoding="utf-8")
+        (work / "nbs" / path.name).write_text(json.dumps(filtered(nb), ensure_ascii=False), encoding="utf-8")
 
 
 def mathml(html):
@@ -61,7 +63,7 @@ def finish(site):
         sheet.write_text(re.sub(r'@import\s+url\(\s*["\']?https?://[^)]*\)\s*;?', "", css), encoding="utf-8")
 
 
-def main():
+def main(out):
     start = time.time()
     os.chdir(ROOT)
     os.environ.pop("QUARTO_PROJECT_DIR", None)
@@ -71,15 +73,18 @@ def main():
     except ImportError as e: sys.exit(f"make site needs Quarto (https://quarto.org) or the Python package {e.name}: pip install -e '.[dev]'")
     import prepare
     prepare.main()
-    copy_sources()
-    filter_notebooks()
-    site = build(WORK, quiet=True)
-    for warning in site.warnings: print("smalldocs:", warning, file=sys.stderr)
-    finish(WORK / "_site")
-    shutil.rmtree(ROOT / "_site", ignore_errors=True)
-    shutil.move(WORK / "_site", ROOT / "_site")
-    shutil.rmtree(WORK)
-    print(f"_site/: {len(site.pages)} pages by smalldocs in {time.time() - start:.0f} s")
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder) / "site"
+        work.mkdir()
+        copy_sources(work)
+        filter_notebooks(work)
+        site = build(work, quiet=True)
+        finish(work / "_site")
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.move(work / "_site", out)
+    for warning in site.warnings:
+        if not re.search(EXPECTED, warning): print("smalldocs:", warning, file=sys.stderr)
+    print(f"{out}: {len(site.pages)} pages by smalldocs in {time.time() - start:.0f} s")
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__": main(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "_site").resolve())

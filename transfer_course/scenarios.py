@@ -22,7 +22,7 @@ from torch import nn
 from . import backbones, data, training
 from .backbones import batched, check_count
 from .features import extract, extract_stages, held_out, linear_probe, one_probe
-from .finetuning import fine_tune, groups
+from .finetuning import fine_tune
 
 # %% ../nbs/05-scenarios.ipynb #f975b41d
 class Watch:
