@@ -101,6 +101,12 @@ def shown(cell):
     return bool(text(cell.get("source", "")).strip() or cell.get("outputs"))
 
 
+def in_lines(nb):
+    """Every source as a list of lines, as notebooks are stored: Quarto joins the lines of a single string."""
+    for cell in nb["cells"]: cell["source"] = text(cell["source"]).splitlines(keepends=True)
+    return nb
+
+
 def filtered(nb):
     """The notebook as it is shown."""
     path = name_of(nb)
@@ -109,14 +115,14 @@ def filtered(nb):
         cell["source"] = relative(text(cell.get("source", ""))) if cell["cell_type"] == "markdown" else cell.get("source", "")
         if cell["cell_type"] == "code": cell["outputs"] = [o for o in (clean(o, text(cell["source"])) for o in cell.get("outputs", [])) if o]
     nb["cells"] = [c for c in nb["cells"] if shown(c) and not text(c["source"]).startswith("<!-- WARNING: THIS FILE WAS AUTOGEN")]
-    if path is None: return nb
+    if path is None: return in_lines(nb)
     first = next(c for c in nb["cells"] if c["cell_type"] == "markdown" and re.search(r"^# ", text(c["source"]), re.M))
     first["source"] = re.sub(r"^# +.+\n*", "", text(first["source"]), count=1, flags=re.M)
     raw = {"cell_type": "raw", "id": "front", "metadata": {}, "source": front_matter(path)}
     start = nb["cells"].index(first)
     under = [markdown(links(path))] if path.stem != "index" else []
     nb["cells"] = [raw, *nb["cells"][:start], *([first] if first["source"].strip() else []), *under, *nb["cells"][start + 1:]]
-    return nb
+    return in_lines(nb)
 
 
 if __name__ == "__main__": print(json.dumps(filtered(json.load(sys.stdin)), ensure_ascii=False))

@@ -21,6 +21,7 @@ import yaml
 bs4 = pytest.importorskip("bs4", reason="beautifulsoup4 comes with nbconvert, and is not here")
 
 ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 180_000  # milliseconds, for a machine that is busy with other tests
 LIMIT = 3_000_000  # bytes of a page with its pictures
 sys.path.insert(0, str(ROOT / "site"))
 from shared import citations, cited, lessons, notebooks, title  # noqa: E402
@@ -222,6 +223,7 @@ def overflow(page):
 def visit(browser, address, name, axe):
     """One page, seen narrow and wide. -> {what: [what is wrong]}"""
     context = browser.new_context(viewport={"width": 375, "height": 800}, reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE)
     page, seen = context.new_page(), {"console": [], "elsewhere": [], "narrow": [], "axe": [], "flipbooks": []}
     page.on("console", lambda m: seen["console"].append(m.text[:200]) if m.type == "error" else None)
     page.on("pageerror", lambda e: seen["console"].append(str(e)[:200]))
@@ -261,13 +263,14 @@ def test_there_are_flipbooks(pages): assert sum(len(s.select(".flipbook")) for s
 def test_the_front_page_moves_and_stops(browser, address):
     """It turns by itself for one round at most, and never for who asked for less motion."""
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
     page.goto(address)
     slider = page.query_selector(".front .flipbook input")
-    page.wait_for_function("document.querySelector('.front .flipbook input').value > 0", timeout=5000)
-    page.wait_for_function("document.querySelector('.front .play').textContent === 'Play'", timeout=15000)
+    page.wait_for_function("document.querySelector('.front .flipbook input').value > 0")
+    page.wait_for_function("document.querySelector('.front .play').textContent === 'Play'")
     assert slider.input_value() == "0"
     page.click(".front .play")
-    page.wait_for_function("document.querySelector('.front .flipbook input').value > 0", timeout=5000)
+    page.wait_for_function("document.querySelector('.front .flipbook input').value > 0")
     page.close()
 
 
@@ -275,6 +278,7 @@ def test_dark_theme_and_search(browser, address):
     """The dark theme is dark, axe finds nothing serious in it, and search finds a word."""
     context = browser.new_context(color_scheme="dark", viewport={"width": 1280, "height": 900})
     page = context.new_page()
+    page.set_default_timeout(PATIENCE)
     page.goto(address + "nbs/02-gabor.html")
     if not page.evaluate("document.documentElement.classList.contains('quarto-dark') || document.body.classList.contains('quarto-dark')"):
         page.click(".quarto-color-scheme-toggle")
