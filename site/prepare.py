@@ -191,9 +191,10 @@ def api():
 # --- the references -----------------------------------------------------------------------------------------------------
 
 def link(ref):
-    if "doi" in ref: return f"[doi:{ref['doi']}](https://doi.org/{ref['doi']})"
-    if "arxiv" in ref: return f"[arXiv:{ref['arxiv']}](https://arxiv.org/abs/{ref['arxiv']})"
-    return f"[{ref['url']}]({ref['url']})" if "url" in ref else ""
+    """Every address of a work."""
+    found = [f"[doi:{ref['doi']}](https://doi.org/{ref['doi']})"] if "doi" in ref else []
+    found += [f"[arXiv:{ref['arxiv']}](https://arxiv.org/abs/{ref['arxiv']})"] if "arxiv" in ref else []
+    return ", ".join(found)
 
 
 def references():
