@@ -84,14 +84,20 @@ def figure(png, source):
     return f'<img src="{packed(png)}" alt="{escape(str(words))}" class="img-fluid figure-img">'
 
 
+def as_is(html):
+    """HTML as a raw block of Markdown: for an output of kind text/html Quarto asks the web for scripts."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", html)), default=0))
+    return {"text/markdown": f"{fence}{{=html}}\n{html.strip()}\n{fence}"}
+
+
 def clean(output, source):
     """An output without widgets, and with large pictures packed; None where nothing is left."""
     data = output.get("data")
     if data is None: return output
     if any("widget" in kind for kind in data): return None
-    if "text/html" in data: data["text/html"] = pack_html(text(data["text/html"]))
+    if "text/html" in data: data = output["data"] = as_is(pack_html(text(data["text/html"])))
     elif len(png := text(data.get("image/png", "")).replace("\n", "")) > 60_000:
-        data = output["data"] = {"text/html": figure(png, source)}
+        data = output["data"] = as_is(figure(png, source))
     for kind in [k for k in data if k not in SHOWN and not k.startswith("image/")]: del data[kind]
     return output
 
@@ -118,6 +124,7 @@ def filtered(nb):
     if path is None: return in_lines(nb)
     first = next(c for c in nb["cells"] if c["cell_type"] == "markdown" and re.search(r"^# ", text(c["source"]), re.M))
     first["source"] = re.sub(r"^# +.+\n*", "", text(first["source"]), count=1, flags=re.M)
+    if read(path).promise: first["source"] = re.sub(r"^[*_][^*_].*[*_]\n*", "", first["source"], count=1, flags=re.M)  # it is the description now
     raw = {"cell_type": "raw", "id": "front", "metadata": {}, "source": front_matter(path)}
     start = nb["cells"].index(first)
     under = [markdown(links(path))] if path.stem != "index" else []

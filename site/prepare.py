@@ -71,6 +71,22 @@ def the_picture():
     return f"```{{=html}}\n{best[0]}\n{PLAY}\n```\n" if best else ""
 
 
+# --- the sidebar ------------------------------------------------------------------------------------------------------
+
+PARTS = {"Part 1: what transfers": r"0[1-4]-", "Part 2: kinds of transfer, and fields": r"0[5-9]-|1\d-", "Workbench": r"9\d-"}
+
+
+def sidebar():
+    """site/_sidebar.yml: the pages by parts. A part without pages is left out."""
+    contents = [{"href": "index.qmd", "text": "Home"}, {"href": "nbs/index.ipynb", "text": "The map of the course"}]
+    for part, names in PARTS.items():
+        books = [f"nbs/{p.name}" for p in notebooks(ROOT) if re.match(names, p.name)]
+        if books: contents.append({"section": part, "contents": books})
+    functions = [{"href": f"api/{name}.qmd", "text": name} for name, _, _ in modules()]
+    contents.append({"section": "Reference", "contents": ["nbs/glossary.qmd", "nbs/references.qmd", {"section": "Functions", "href": "api/index.qmd", "contents": functions}]})
+    write("site/_sidebar.yml", yaml.safe_dump({"website": {"sidebar": {"contents": contents}}}, sort_keys=False, allow_unicode=True))
+
+
 # --- the functions ----------------------------------------------------------------------------------------------------
 
 def comments(source):
@@ -232,6 +248,7 @@ def main():
     api()
     references()
     glossary()
+    sidebar()
 
 
 if __name__ == "__main__": main()

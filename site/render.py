@@ -28,7 +28,9 @@ def copy_sources(work):
         shutil.copytree(ROOT / folder, work / folder, ignore=shutil.ignore_patterns("*.ipynb", "homework", ".*", "__pycache__"))
     shutil.copy(ROOT / "index.qmd", work)
     config = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
-    del config["project"]["pre-render"], config["ipynb-filters"]
+    made = yaml.safe_load((ROOT / "site" / "_sidebar.yml").read_text(encoding="utf-8"))
+    config["website"]["sidebar"] |= made["website"]["sidebar"]
+    del config["project"]["pre-render"], config["ipynb-filters"], config["metadata-files"]
     (work / "_quarto.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
