@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 # What smalldocs says it leaves to Quarto, or does otherwise
-EXPECTED = r"^(execute\.enabled|unknown key (lang|website\.image-alt)|format\.html\.(highlight-style|html-math-method)|theme site/)|repo-actions is not read"
+EXPECTED = r"^(execute\.enabled|unknown key (lang|website\.image-alt)|format\.html\.(highlight-style|html-math-method|respect-user-color-scheme)|theme site/)|repo-actions is not read"
 
 
 def copy_sources(work):
