@@ -45,8 +45,7 @@ endef
 export DROP_STDERR
 
 benchmarks: $(STAMP)
-	@ls benchmarks/*.py >/dev/null 2>&1 || echo "benchmarks/ is still empty."
-	@set -e; for f in $(wildcard benchmarks/*.py); do $(RUN) $$f; done
+	$(RUN) benchmarks/run.py $(if $(ONLY),--only $(ONLY)) $(if $(ARCHIVE),--archive $(ARCHIVE)) $(if $(FASTAI),--fastai $(FASTAI))
 
 site: $(STAMP)
 	@if command -v quarto >/dev/null; then echo "The site, by Quarto:"; PATH="$(abspath $(VENV))/bin:$$PATH" quarto render; \

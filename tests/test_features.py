@@ -364,3 +364,25 @@ def test_pick():
     i = pick(y, 2, seed=3)
     assert torch.equal(y[i].bincount(), torch.tensor([2, 2, 2])) and len(set(i.tolist())) == 6
     assert torch.equal(i, pick(y, 2, seed=3)) and any(not torch.equal(i, pick(y, 2, seed=s)) for s in range(5))
+
+
+def test_a_probe_is_fitted_on_one_thread(monkeypatch):
+    """Small sums on several threads cost many times the time of one."""
+    from threadpoolctl import threadpool_info
+    seen, fit = [], features.LogisticRegression.fit
+    def watched(self, *args):
+        seen.extend(pool["num_threads"] for pool in threadpool_info())
+        return fit(self, *args)
+    monkeypatch.setattr(features.LogisticRegression, "fit", watched)
+    was = [pool["num_threads"] for pool in threadpool_info()]
+    linear_probe(*heaps(), C=1.)
+    assert set(seen) == {1} and [pool["num_threads"] for pool in threadpool_info()] == was
+
+
+@pytest.mark.parametrize("side,n", [(32, 64), (64, 32), (96, 14), (160, 5), (512, 4)])
+def test_batches_fit_the_picture(net, side, n):
+    sizes = []
+    net.trunk.stem.register_forward_hook(lambda m, args, out: sizes.append(len(out)))
+    assert features.fitting(net, pictures(2, side=side)) == n
+    extract(net, pictures(70, side=8), size=side if side < 100 else 8, cache=False)
+    assert max(sizes) == (n if side < 100 else 64) and sum(sizes) == 70

@@ -53,9 +53,9 @@ def installed(wheel, tmp_path_factory):
 
 def expected_files(source):
     here = source / "transfer_course"
-    yield from (f"transfer_course/{p.relative_to(here).as_posix()}" for p in [*here.glob("*.py"), *here.glob("weights/*")] if p.is_file())
+    yield from (f"transfer_course/{p.relative_to(here).as_posix()}" for p in [*here.glob("*.py"), *here.glob("weights/*"), *here.glob("texts/*")] if p.is_file())
     nbs = source / "nbs"
-    yield from (f"transfer_course/lessons/{p.relative_to(nbs).as_posix()}" for p in [*nbs.glob("*.ipynb"), *nbs.glob("results/*.json")])
+    yield from (f"transfer_course/lessons/{p.relative_to(nbs).as_posix()}" for p in [*nbs.glob("*.ipynb"), *nbs.glob("homework/*.ipynb"), *nbs.glob("results/*.json")])
 
 
 def test_wheel_holds_all_and_nothing_else(built, wheel):
@@ -86,7 +86,7 @@ def test_lessons_from_the_installed_package(built, installed, tmp_path):
     done = run("-c", code, "lessons", "mine", cwd=tmp_path, env={"PYTHONPATH": str(installed)})
     assert str(installed) in done.stdout
     names = {p.relative_to(tmp_path / "mine").as_posix() for p in (tmp_path / "mine").rglob("*") if p.is_file()}
-    assert names == {n.partition("lessons/")[2] for n in expected_files(built) if "lessons/" in n}
+    assert names == {n.partition("lessons/")[2] for n in expected_files(built) if "lessons/" in n and "homework/" not in n}
     assert run("-m", "transfer_course.cli", "lessons", "mine", cwd=tmp_path, env={"PYTHONPATH": str(installed)}).stdout.startswith("Files copied to mine: 0\nKept")
 
 

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['lessons_folder', 'Mistake', 'copy_new', 'lesson_files', 'copy_lessons', 'python_row', 'pinned_versions',
            'package_row', 'package_rows', 'device_row', 'memory_row', 'asset_row', 'lesson_row', 'all_assets',
-           'asset_rows', 'doctor', 'known', 'fetch', 'fetch_one', 'lessons', 'parser', 'main']
+           'asset_rows', 'doctor', 'known', 'fetch', 'fetch_one', 'lessons', 'tools', 'homework', 'positive', 'grade',
+           'add_homework', 'parser', 'main']
 
 # %% ../nbs/95-cli.ipynb #cd94b8f3
 import argparse
@@ -208,7 +209,55 @@ def lessons(args):
     print(f"Open them: jupyter lab {Path(args.folder) / 'index.ipynb'}")
     return 0
 
-# %% ../nbs/95-cli.ipynb #683e843d
+# %% ../nbs/95-cli.ipynb #880e434d
+def tools():
+    """The module `homework`. Raises Mistake where Jupyter's tools are missing."""
+    try:
+        import nbconvert  # noqa: F401
+        from transfer_course import homework as module
+    except ModuleNotFoundError as e: raise Mistake(f"{e.name} is missing: pip install jupyterlab") from None
+    return module
+
+# %% ../nbs/95-cli.ipynb #dd6bf6b2
+def homework(args):
+    """Make the student copies and say what was made and what was kept. -> exit status"""
+    made, kept = tools().student_copies(args.folder, args.key)
+    print(f"Homework copied to {args.folder}: {len(made)}")
+    if kept: print(f"Kept as they were: {len(kept)} ({', '.join(kept)})")
+    print(f"Open it: jupyter lab {Path(args.folder) / (made + kept)[0]}")
+    return 0
+
+# %% ../nbs/95-cli.ipynb #708815d6
+def positive(text, # what was typed
+             ):
+    """A number above 0. Raises what argparse shows as one sentence."""
+    try: value = float(text)
+    except ValueError: value = 0
+    if not 0 < value < float("inf"): raise argparse.ArgumentTypeError(f"{text} is no number above 0")
+    return value
+
+# %% ../nbs/95-cli.ipynb #2579fbaf
+def grade(args):
+    """Grade all submissions and write the table; a line for each. -> exit status"""
+    rows = tools().grade_all(args.folders, args.csv, args.key, args.seconds, args.memory, lambda line: print(line, flush=True))
+    print(f"Rows written to {args.csv}: {len(rows)}")
+    return 0
+
+# %% ../nbs/95-cli.ipynb #66d35a24
+def add_homework(commands, # argparse's subparsers
+                 ):
+    """The arguments of homework and grade."""
+    key = dict(metavar="FOLDER", help="folder with the instructor's versions, default: the course's own")
+    commands.choices["homework"].add_argument("folder", metavar="FOLDER", help="made if it is not there")
+    commands.choices["homework"].add_argument("--key", **key)
+    one = commands.choices["grade"]
+    one.add_argument("folders", nargs="+", metavar="FOLDER", help="of one student, or with a folder for each student")
+    one.add_argument("--csv", default="grades.csv", metavar="FILE", help="the table, default: grades.csv; must not exist yet")
+    one.add_argument("--key", **key)
+    one.add_argument("--seconds", type=positive, default=240, help="for one submission, a quarter of it for one cell; default: 240")
+    one.add_argument("--memory", type=positive, default=2, metavar="GB", help="for one submission, default: 2")
+
+# %% ../nbs/95-cli.ipynb #5594f503
 def parser():
     """The command's arguments."""
     top = argparse.ArgumentParser(prog="transfer-course", description="Prepare this machine for the course.")
@@ -217,9 +266,12 @@ def parser():
     add(doctor, "can this machine run the course? exit status 0: yes, 1: no")
     add(fetch, "bring data and weights while there is a network; resumes, and checks their sha256")
     add(lessons, "copy the lessons into a folder of your own; a file that exists is never overwritten")
+    add(homework, "make the student copies of the homework; a file that exists is never overwritten")
+    add(grade, "run what students handed in, each in a process of its own, and write a table of points")
     commands.choices["fetch"].add_argument("names", nargs="*", metavar="NAME", help="a data set or a network: see doctor")
     commands.choices["fetch"].add_argument("--all", action="store_true", help="everything that can be fetched")
     commands.choices["lessons"].add_argument("folder", metavar="FOLDER", help="made if it is not there")
+    add_homework(commands)
     return top
 
 # %% ../nbs/95-cli.ipynb #e707e4e8

@@ -10,7 +10,7 @@ __all__ = ['GRID', 'UNSEEN', 'BATCH', 'STEPS', 'EPOCHS', 'STRATEGIES', 'TRAINED'
            'promise', 'probe_earlier', 'tuned', 'last_stage', 'everything', 'reduced', 'runs_of', 'cell', 'by_size',
            'explore', 'verdict', 'rivals', 'Advice', 'nearest_size', 'check_recommend', 'recommend', 'regret']
 
-# %% ../nbs/05-scenarios.ipynb #4d887106
+# %% ../nbs/05-scenarios.ipynb #de0b419f
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -84,12 +84,12 @@ def kind(value, shifts):
     "\"similar\" or \"different\"."
     return "similar" if value < cut_at_gap(shifts) else "different"
 
-# %% ../nbs/05-scenarios.ipynb #2de0c707
+# %% ../nbs/05-scenarios.ipynb #835b9ad2
 BATCH, STEPS, EPOCHS = 32, 120, 8
 
 def epochs_for(n): # pictures
     "Passes over n pictures: at least EPOCHS, and so many that there are about STEPS steps."
-    return max(EPOCHS, round(STEPS / -(-n // BATCH)))
+    return max(EPOCHS, round(STEPS / -(-check_count(n, "n") // BATCH)))
 
 # %% ../nbs/05-scenarios.ipynb #bec1657a
 def scratch(net, task, seed, lr):
@@ -177,13 +177,15 @@ def explore(
     for f in frames: f.axes[0].set_xlim(0, 1)
     return plots.flipbook(frames, list(words.values()), title="Scenario explorer", alt="Runs of five strategies")
 
-# %% ../nbs/05-scenarios.ipynb #41e5e7f9
+# %% ../nbs/05-scenarios.ipynb #6ba7138c
 def verdict(
     ours,    # N accuracies of the strategy that a rule names
     rival):  # N accuracies of another one, on the same targets and seeds
     "Mean difference, its standard error, and in words: holds, fails or within noise. ValueError for fewer than 5 pairs."
-    d = np.asarray(ours, float) - np.asarray(rival, float)
-    if d.ndim != 1 or len(d) < 5: raise ValueError(f"ours and rival must hold 5 or more accuracies each, got {d.shape}: a difference needs a spread")
+    a, b = np.atleast_1d(np.asarray(ours, float)), np.atleast_1d(np.asarray(rival, float))
+    if len(a) != len(b): raise ValueError(f"ours and rival must hold the same number of accuracies, got {len(a)} and {len(b)}: compare run by run")
+    if len(a) < 5: raise ValueError(f"ours and rival must hold 5 or more accuracies each, got {len(a)}: a difference needs a spread")
+    d = a - b
     mean, error = d.mean(), d.std(ddof=1) / len(d)**0.5
     return mean, error, "within noise" if abs(mean) <= 2 * error else "holds" if mean > 0 else "fails"
 

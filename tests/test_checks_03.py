@@ -1,0 +1,115 @@
+"""The exercises of lesson 03: the reference solution passes, and wrong ones that are popular fail with a message of their own."""
+import pytest
+import torch
+
+from transfer_course import backbones, checks
+
+pytestmark = pytest.mark.skipif("03-1" not in checks.EXERCISES, reason="the package has no checks for lesson 03")
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch): monkeypatch.setenv("TRANSFER_COURSE_HOME", str(tmp_path))
+
+
+def eval_features(net, x, stage=None, batch_size=32):
+    with backbones.evaluating(net), torch.no_grad(): return torch.cat([net.features(b, stage) for b in x.split(batch_size)])
+
+
+def in_train_mode(net, x, stage=None, batch_size=32):
+    with torch.no_grad(): return torch.cat([net.features(b, stage) for b in x.split(batch_size)])
+
+
+def left_in_eval(net, x, stage=None, batch_size=32):
+    net.eval()
+    return in_train_mode(net, x, stage, batch_size)
+
+
+def train_afterwards(net, x, stage=None, batch_size=32):
+    z = left_in_eval(net, x, stage, batch_size)
+    net.train()
+    return z
+
+
+def with_gradient(net, x, stage=None, batch_size=32):
+    with backbones.evaluating(net): return torch.cat([net.features(b, stage) for b in x.split(batch_size)])
+
+
+def last_stage_only(net, x, stage=None, batch_size=32): return eval_features(net, x, None, batch_size)
+def all_at_once(net, x, stage=None, batch_size=32): return eval_features(net, x, stage, len(x))
+def first_batch_only(net, x, stage=None, batch_size=32): return eval_features(net, x[:batch_size], stage)
+
+
+def with_new_weights(net, x, stage=None, batch_size=32):
+    with torch.no_grad(): net.trunk.stem[0].weight.mul_(2)
+    return eval_features(net, x, stage, batch_size)
+
+
+def both(z, s1, s2): return torch.cat([z[s1], z[s2]], 1)
+
+
+def both_and_kept(z, s1, s2):
+    z["both"] = both(z, s1, s2)
+    return z["both"]
+
+
+def the_map(net, x, stage):
+    m = net.preprocess(x)
+    for name, module in net.trunk.named_children():
+        m = module(m)
+        if name == stage: return m
+
+
+def halves(net, x, stage, how=lambda m: m.mean((2, 3))):
+    m = the_map(net, x, stage)
+    w = m.shape[3] // 2
+    return torch.cat([how(m[..., :w]), how(m[..., w:])], 1)
+
+
+def upper_and_lower(net, x, stage):
+    m = the_map(net, x, stage)
+    h = m.shape[2] // 2
+    return torch.cat([m[:, :, :h].mean((2, 3)), m[:, :, h:].mean((2, 3))], 1)
+
+
+def of_the_picture(net, x, stage):
+    w = x.shape[3] // 2
+    return torch.cat([net.features(x[..., :w], stage), net.features(x[..., w:], stage)], 1)
+
+
+RIGHT = {"03-1": eval_features, "03-2": both, "03-3": halves}
+
+WRONG = [
+    ("03-1", in_train_mode, "memory has changed"), ("03-1", left_in_eval, "put back what you found"), ("03-1", train_afterwards, "put back what you found"),
+    ("03-1", with_gradient, "carry a gradient"), ("03-1", last_stage_only, "shape"), ("03-1", all_at_once, "at once"), ("03-1", first_batch_only, "shape"),
+    ("03-1", with_new_weights, "weights have changed"), ("03-1", lambda net, x, stage=None, batch_size=32: None, "gave None"),
+    ("03-1", lambda *a: 0 * eval_features(*a), "not those of the network"), ("03-1", lambda *a: eval_features(*a).tolist(), "gave list"), ("03-1", 3, "function was expected"),
+    ("03-2", lambda z, s1, s2: torch.cat([z[s2], z[s1]], 1), "stands first"), ("03-2", lambda z, s1, s2: torch.cat([z[s1], z[s2]]), "raised RuntimeError"),
+    ("03-2", lambda z, s1, s2: z[s1], "shape"), ("03-2", lambda z, s1, s2: torch.cat(list(z.values())[:2], 1), "shape"), ("03-2", both_and_kept, "changed z itself"),
+    ("03-2", lambda z, s1, s2: torch.nn.functional.normalize(both(z, s1, s2)), "unchanged and side by side"), ("03-2", lambda z, s1, s2: None, "gave None"),
+    ("03-3", lambda net, x, stage: net.features(x, stage), "shape"), ("03-3", lambda net, x, stage: net.features(x, stage).repeat(1, 2), "whole map"),
+    ("03-3", lambda net, x, stage: halves(net, x.flip(3), stage).roll(1, 1), "largest difference"), ("03-3", upper_and_lower, "upper and the lower"),
+    ("03-3", lambda *a: halves(*a).unflatten(1, (2, -1)).flip(1).flatten(1), "right half stands first"), ("03-3", lambda *a: halves(*a, how=lambda m: m.sum((2, 3))), "sums"),
+    ("03-3", lambda *a: halves(*a, how=lambda m: m.amax((2, 3))), "maxima"), ("03-3", of_the_picture, "largest difference"), ("03-3", lambda net, x, stage: None, "gave None"),
+    ("03-3", lambda net, x, stage: halves(net, x, "stage2"), "shape"),
+]
+
+
+@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_reference_solution_passes(name, seed):
+    checks.random.seed(seed)
+    report = checks.check(name, RIGHT[name])
+    assert report and checks.solved()[name], report
+
+
+@pytest.mark.parametrize("name,answer,says", WRONG, ids=[f"{n}-{i}" for i, (n, _, _) in enumerate(WRONG)])
+def test_a_popular_mistake_gets_its_own_message(name, answer, says):
+    report = checks.check(name, answer)
+    assert not report and says in report.text, report
+    assert not checks.solved()[name]
+
+
+def test_three_wrong_ones_and_hints():
+    names = {n for n in checks.EXERCISES if n.startswith("03-")}
+    assert names == set(RIGHT)
+    for name in names: assert sum(n == name for n, _, _ in WRONG) >= 3 and len(checks.EXERCISES[name][1]) >= 2

@@ -1,0 +1,113 @@
+"""The exercises of lesson 04: the reference solution passes, and wrong ones that are popular fail with a message of their own."""
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from transfer_course import checks
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch): monkeypatch.setenv("TRANSFER_COURSE_HOME", str(tmp_path))
+
+
+def norms(net): return [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+def sleep(layer, x): layer.eval()
+
+
+def hold_norm(net):
+    for m in norms(net):
+        m.requires_grad_(False)
+        m.register_forward_pre_hook(sleep)
+
+
+def only_gradients(net):
+    for m in norms(net): m.requires_grad_(False)
+
+
+def only_memory(net):
+    for m in norms(net): m.register_forward_pre_hook(sleep)
+
+
+def woken_up(net):
+    for m in norms(net): m.requires_grad_(False).eval()
+
+
+def everything(net):
+    hold_norm(net)
+    net.requires_grad_(False)
+
+
+def pull(weights, start, strength): return strength / 2 * sum((w - s).square().sum() for w, s in zip(weights, start))
+
+
+def stopped(accuracies, patience):
+    best = 0
+    for i in range(len(accuracies)):
+        if accuracies[i] > accuracies[best]: best = i
+        if i - best == patience: return i + 1, best + 1
+    return len(accuracies), best + 1
+
+
+def late_ties(accuracies, patience):
+    best = 0
+    for i in range(len(accuracies)):
+        if accuracies[i] >= accuracies[best]: best = i
+        if i - best == patience: return i + 1, best + 1
+    return len(accuracies), best + 1
+
+
+def shaken(x, most=3):
+    h, w = x.shape[2:]
+    def move(p):
+        i, j = torch.randint(0, 2 * most + 1, (2,)).tolist()
+        return F.pad(p, (most,) * 4)[:, i:i + h, j:j + w]
+    return torch.stack([move(p) for p in x])
+
+
+def alike(x):
+    i, j = torch.randint(0, 7, (2,)).tolist()
+    return F.pad(x, (3,) * 4)[:, :, i:i + x.shape[2], j:j + x.shape[3]]
+
+
+def around(x): return torch.stack([p.roll(torch.randint(-3, 4, (2,)).tolist(), (1, 2)) for p in x])
+
+
+def fixed(x):
+    torch.manual_seed(0)
+    return shaken(x)
+
+
+RIGHT = {"04-1": hold_norm, "04-2": pull, "04-3": stopped, "04-4": shaken}
+WRONG = [
+    ("04-1", only_gradients, "memory was written"), ("04-1", only_memory, "weights and biases"), ("04-1", woken_up, "memory was written"),
+    ("04-1", lambda net: None, "weights and biases"), ("04-1", everything, "only BatchNorm shall be held"), ("04-1", lambda net: net.freeze("stem"), "weights and biases"), ("04-1", 3, "function was expected"),
+    ("04-2", lambda w, s, k: 2 * pull(w, s, k), "twice as much"), ("04-2", lambda w, s, k: k / 2 * sum(t.square().sum() for t in w), "weight decay"),
+    ("04-2", lambda w, s, k: pull(w, s, k).detach(), "no gradient"), ("04-2", lambda w, s, k: pull(w, s, k).item(), "scalar tensor"),
+    ("04-2", lambda w, s, k: k / 2 * sum((a - b).square().mean() for a, b in zip(w, s)), "mean"), ("04-2", lambda w, s, k: k / 2 * sum((a - b).norm() for a, b in zip(w, s)), "not a squared one"),
+    ("04-3", late_ties, "too long|first of the best"), ("04-3", lambda a, p: stopped(a, p)[0], "two numbers"), ("04-3", lambda a, p: stopped(a, p + 1), "too long"),
+    ("04-3", lambda a, p: (stopped(a, p)[0] - 1, stopped(a, p)[1] - 1), "count epochs from 1"), ("04-3", lambda a, p: (stopped(a, p)[0],) * 2, "took the weights"),
+    ("04-3", lambda a, p: (len(a), a.index(max(a)) + 1), "too long"),
+    ("04-4", alike, "moved alike"), ("04-4", around, "shall be black"), ("04-4", lambda x: x, "moved alike"), ("04-4", lambda x: shaken(x).float(), "uint8"),
+    ("04-4", lambda x: shaken(x, 5), "3 are the most"), ("04-4", fixed, "draw anew"), ("04-4", lambda x: x.zero_(), "has changed"),
+]
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_the_reference_solution_passes(name):
+    for _ in range(3):
+        report = checks.check(name, RIGHT[name])
+        assert report, report
+    assert checks.solved()[name]
+
+
+@pytest.mark.parametrize("name,answer,says", WRONG, ids=[f"{n}-{i}" for i, (n, _, _) in enumerate(WRONG)])
+def test_a_popular_mistake_gets_its_own_message(name, answer, says):
+    report = checks.check(name, answer)
+    assert not report and any(part in report.text for part in says.split("|")), report
+
+
+def test_every_exercise_has_three_wrong_answers_and_hints():
+    for name in RIGHT: assert sum(n == name for n, _, _ in WRONG) >= 3 and len(checks.EXERCISES[name][1]) >= 2
