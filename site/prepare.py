@@ -65,10 +65,13 @@ addEventListener("DOMContentLoaded", () => {
 
 
 def the_picture():
-    """The flipbook that turns a Gabor filter; the first one there is, else."""
-    books = [b for p in lessons(ROOT) for b in read(p).flipbooks]
-    best = [b for b in books if "Theta of a Gabor" in b] or books
-    return f"```{{=html}}\n{best[0]}\n{PLAY}\n```\n" if best else ""
+    """The flipbook that turns a Gabor filter, and the lesson it is from; the first one there is, else."""
+    books = [(b, p) for p in lessons(ROOT) for b in read(p).flipbooks]
+    turned = [(b, p) for b, p in books if "Theta of a Gabor" in b]
+    if not books: return ""
+    book, path = (turned or books)[0]
+    words = "Turn the filter, and other edges answer. Networks find such filters by themselves: " if turned else "From "
+    return f"```{{=html}}\n{book}\n{PLAY}\n```\n\n{words}[{path.stem[:2]} · {title(path)}](nbs/{path.name}).\n"
 
 
 # --- the sidebar ------------------------------------------------------------------------------------------------------
@@ -83,7 +86,8 @@ def sidebar():
         books = [f"nbs/{p.name}" for p in notebooks(ROOT) if re.match(names, p.name)]
         if books: contents.append({"section": part, "contents": books})
     functions = [{"href": f"api/{name}.qmd", "text": name} for name, _, _ in modules()]
-    contents.append({"section": "Reference", "contents": ["nbs/glossary.qmd", "nbs/references.qmd", {"section": "Functions", "href": "api/index.qmd", "contents": functions}]})
+    others = [f"nbs/{p.name}" for p in notebooks(ROOT) if not p.name[:2].isdigit() and p.stem != "index"]
+    contents.append({"section": "Reference", "contents": [*others, "nbs/glossary.qmd", "nbs/references.qmd", {"section": "Functions", "href": "api/index.qmd", "contents": functions}]})
     write("site/_sidebar.yml", yaml.safe_dump({"website": {"sidebar": {"contents": contents}}}, sort_keys=False, allow_unicode=True))
 
 
@@ -192,8 +196,8 @@ def first_line(node): return plain(" ".join((ast.get_docstring(node) or "").stri
 
 def api():
     """api/NAME.qmd for every module, and api/index.qmd."""
-    found, index = modules(), ['---\ntitle: "Functions"\ndescription: "Every public function of the package"\nrepo-actions: false\n---\n',
-                               "What a notebook builds becomes a module of the same name. Each function stands here with its parameters, its source, and the lesson that builds it."]
+    found, index = modules(), ['---\ntitle: "Functions"\ndescription: "Every public function of the package, with its parameters, its source and its lesson"\nrepo-actions: false\n---\n',
+                               "What a notebook builds becomes a module of the same name."]
     for name, lesson, source in found:
         page, nodes = api_page(name, lesson, source)
         write(f"api/{name}.qmd", page)
@@ -234,7 +238,7 @@ def glossary():
     """nbs/glossary.qmd: each term with one sentence, and the notebook that uses it, where that is written."""
     at = {p.stem[:2]: p for p in notebooks(ROOT)}
     lines = ['---\ntitle: "Glossary"\ndescription: "The words of the course, each in one sentence"\ntoc: false\nrepo-actions: false\n---\n',
-             "The words of the course, each in one sentence, with the notebook where you meet it."]
+             "Each term links to the notebook where you meet it first."]
     for word in sorted(yaml.safe_load((ROOT / "nbs" / "glossary.yml").read_text(encoding="utf-8")), key=lambda w: w["term"].lower()):
         book = at.get(word["lesson"])
         more = f" [{book.stem[:2]} · {title(book)}]({book.name})" if book else ""

@@ -55,11 +55,20 @@ def mathml(html):
     return re.sub(r'<(?:link|script)[^>]*cdn\.jsdelivr\.net/npm/katex[^>]*>(?:</script>)?\s*', "", html)
 
 
+def without_actions(html):
+    """A page that is made from others has nothing to edit: so says `repo-actions: false` in it, which smalldocs does not read."""
+    html = re.sub(r'<div class="toc-actions">(<div class="action-links">.*?</div>)*</div>', "", html, flags=re.S)
+    bare = re.sub(r'<div id="quarto-margin-sidebar"[^>]*>\s*</div>', "", html)
+    return bare if bare == html else bare.replace(" has-margin", "", 1)
+
+
 def finish(site):
-    """Nothing from elsewhere."""
+    """Nothing from elsewhere, and no links to edit what was made."""
     for page in site.rglob("*.html"):
         html = page.read_text(encoding="utf-8")
-        if 'class="math ' in html: page.write_text(mathml(html), encoding="utf-8")
+        if 'class="math ' in html: html = mathml(html)
+        if not (ROOT / page.relative_to(site)).with_suffix(".ipynb").exists(): html = without_actions(html)
+        page.write_text(html, encoding="utf-8")
     for sheet in site.rglob("*.css"):
         css = sheet.read_text(encoding="utf-8")
         sheet.write_text(re.sub(r'@import\s+url\(\s*["\']?https?://[^)]*\)\s*;?', "", css), encoding="utf-8")
