@@ -7,7 +7,6 @@ import functools
 import http.server
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -179,19 +178,6 @@ def address(site):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium of this machine: none is downloaded."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright: pip install -e '.[dev]'")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    found = next(filter(None, map(shutil.which, names)), None)
-    if not found: pytest.skip(f"the browser tests need one of {', '.join(names)} on the PATH")
-    with sync_api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
-        yield browser
-        browser.close()
 
 
 FLIP = """box => [box.querySelector("input").value, box.querySelector("img").src.slice(-40) + box.querySelector("img").src.length,
