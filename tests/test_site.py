@@ -260,19 +260,35 @@ def test_the_front_page_moves_and_stops(browser, address):
     page.close()
 
 
-def test_dark_theme_and_search(browser, address):
-    """The dark theme is dark, axe finds nothing serious in it, and search finds a word."""
-    context = browser.new_context(color_scheme="dark", viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.goto(address + "nbs/02-gabor.html")
-    if not page.evaluate("document.documentElement.classList.contains('quarto-dark') || document.body.classList.contains('quarto-dark')"):
-        page.click(".quarto-color-scheme-toggle")
-        page.wait_for_timeout(300)
+def is_dark(page):
     red, green, blue = map(int, re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[:3])
-    assert red + green + blue < 200
+    return red + green + blue < 200
+
+
+def test_dark_theme(browser, address):
+    """Who prefers dark gets dark, with enough contrast; and a click changes it."""
+    context = browser.new_context(color_scheme="dark", viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto(address + "nbs/02-gabor.html")
+    assert is_dark(page)
     if find_spec("axe_playwright_python"):
         from axe_playwright_python.sync_playwright import Axe
         found = Axe().run(page, options={"runOnly": ["color-contrast"], "resultTypes": ["violations"]}).response["violations"]
         assert not found, [n["html"][:150] for v in found for n in v["nodes"]][:10]
+    page.locator(".quarto-color-scheme-toggle").first.click()
+    page.wait_for_timeout(500)
+    assert not is_dark(page)
     context.close()
+
+
+def test_search(browser, address):
+    """A word leads to its lesson, without a server elsewhere."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    page.goto(address + "index.html")
+    page.locator("#quarto-search input").first.click()
+    page.keyboard.type("gabor filter")
+    page.locator('.smalldocs-search-results a[href*="02-gabor"], .aa-Panel a[href*="02-gabor"]').first.click()
+    page.wait_for_url("**/nbs/02-gabor.html*")
+    page.close()
