@@ -17,7 +17,7 @@ from PIL import Image
 
 ROOT = Path(os.environ.get("QUARTO_PROJECT_DIR") or Path(__file__).resolve().parent.parent)
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from shared import REPO, notebooks, read, seconds, text  # noqa: E402
+from shared import PROMISE, REPO, notebooks, read, seconds, text  # noqa: E402
 
 OWN = re.compile(r"https://transfer-course\.github\.io/transfer_course/nbs/(\d\d)-(\w+)\.html(?:#([\w.]+))?")
 SHOWN = ("text/html", "text/plain", "text/markdown", "text/latex")
@@ -124,7 +124,7 @@ def filtered(nb):
     if path is None: return in_lines(nb)
     first = next(c for c in nb["cells"] if c["cell_type"] == "markdown" and re.search(r"^# ", text(c["source"]), re.M))
     first["source"] = re.sub(r"^# +.+\n*", "", text(first["source"]), count=1, flags=re.M)
-    if read(path).promise: first["source"] = re.sub(r"^[*_][^*_].*[*_]\n*", "", first["source"], count=1, flags=re.M)  # it is the description now
+    if read(path).promise: first["source"] = PROMISE.sub("", first["source"], count=1)  # it is the description now
     raw = {"cell_type": "raw", "id": "front", "metadata": {}, "source": front_matter(path)}
     start = nb["cells"].index(first)
     under = [markdown(links(path))] if path.stem != "index" else []

@@ -8,6 +8,8 @@ from pathlib import Path
 REPO = "https://github.com/transfer-course/transfer_course"
 CITED = re.compile(r"(?:doi:|doi\.org/)\s*(10\.\d{4,}/(?:\([^\s)]*\)|[^\s;,()\]\"'`\\])+)|arxiv(?::\s*|\.org/abs/)(\d{4}\.\d{4,5})", re.I)
 
+PROMISE = re.compile(r"^(?:[*_]([^*_\n].*?)[*_]|> (.+))$\n*", re.M)
+
 
 @dataclass
 class Notebook:
@@ -23,9 +25,9 @@ class Notebook:
 
     @property
     def promise(self):
-        """The first sentence in italics."""
-        found = re.search(r"^[*_]([^*_].*?)[*_]$", "\n".join(self.prose), re.M)
-        return re.sub(r"[*_`]", "", found[1]).strip() if found else ""
+        """The line in italics, or quoted, under the title."""
+        found = PROMISE.search(next((t for t in self.prose if t.startswith("# ")), ""))
+        return re.sub(r"[*_`]", "", found[1] or found[2]).strip() if found else ""
 
     @property
     def module(self):

@@ -81,17 +81,24 @@ def lab(folder, package, settings):
         except subprocess.TimeoutExpired: process.kill()
 
 
-def run_all_cells(page, path):
-    """Run a notebook by the menu, wait until its kernel rests, and save it. -> the notebook as saved"""
-    page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
-    page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
-    last = page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")
-    time.sleep(2)  # until the kernel has begun
-    last.wait_for(state="attached", timeout=PATIENCE * 1000)
+def saved(page, path):
+    """Save by the keyboard. -> the notebook, once every cell of code has its number; None before"""
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached")
     before = path.stat().st_mtime_ns
     page.keyboard.press("Control+s")
     wait_for(lambda: path.stat().st_mtime_ns != before, "the saved notebook")
-    return json.loads(path.read_text(encoding="utf-8"))
+    page.wait_for_timeout(1000)
+    try: notebook = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError: return None  # half written
+    return notebook if all(c["execution_count"] for c in notebook["cells"] if c["cell_type"] == "code") else None
+
+
+def run_all_cells(page, path):
+    """Run a notebook by the menu. -> the notebook as saved"""
+    page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
+    page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
+    page.wait_for_timeout(1000)
+    return wait_for(lambda: saved(page, path), "the notebook with all its cells run")
 
 
 def errors(notebook):
