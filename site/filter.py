@@ -17,7 +17,7 @@ from PIL import Image
 
 ROOT = Path(os.environ.get("QUARTO_PROJECT_DIR") or Path(__file__).resolve().parent.parent)
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from shared import PROMISE, REPO, notebooks, read, seconds, text  # noqa: E402
+from shared import PROMISE, REPO, card, notebooks, read, seconds, text  # noqa: E402
 
 OWN = re.compile(r"https://transfer-course\.github\.io/transfer_course/nbs/(\d\d)-(\w+)\.html(?:#([\w.]+))?")
 SHOWN = ("text/html", "text/plain", "text/markdown", "text/latex")
@@ -35,8 +35,8 @@ def name_of(nb):
 def front_matter(path):
     nb = read(path)
     number = f"{path.stem[:2]} · " if path.stem[:2].isdigit() else ""
-    return f"---\ntitle: {json.dumps(number + nb.title, ensure_ascii=False)}\ndescription: {json.dumps(nb.promise, ensure_ascii=False)}\n---\n" if nb.promise else \
-           f"---\ntitle: {json.dumps(number + nb.title, ensure_ascii=False)}\n---\n"
+    promise = f"description: {json.dumps(nb.promise, ensure_ascii=False)}\n" if nb.promise else ""
+    return f"---\ntitle: {json.dumps(number + nb.title, ensure_ascii=False)}\n{promise}{card(ROOT)}---\n"
 
 
 def links(path):

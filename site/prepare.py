@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(os.environ.get("QUARTO_PROJECT_DIR") or Path(__file__).resolve().parent.parent)
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from shared import REPO, cited, lessons, notebooks, read, seconds, title  # noqa: E402
+from shared import REPO, card, cited, lessons, notebooks, read, seconds, title  # noqa: E402
 
 
 def write(path, text):
@@ -23,6 +23,11 @@ def write(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text: path.write_text(text, encoding="utf-8")
     return path
+
+
+def head(title, description, *more):
+    """Front matter of a page that is made here."""
+    return "\n".join(["---", f'title: "{title}"', f'description: "{description}"', f"{card(ROOT)}repo-actions: false", *more, "---", ""])
 
 
 # --- the front page -------------------------------------------------------------------------------------------------
@@ -186,9 +191,9 @@ def modules():
 def api_page(name, lesson, source):
     tree, notes = ast.parse(source), comments(source)
     nodes = public(tree)
-    head = f'---\ntitle: "transfer_course.{name}"\ndescription: "The functions of {name}: signatures, parameters, sources"\ntoc-depth: 2\nrepo-actions: false\n---\n'
+    top = head(f"transfer_course.{name}", f"The functions of {name}: signatures, parameters, sources", "toc-depth: 2")
     intro = f"From the notebook [{lesson.stem[:2]} · {title(lesson)}](../nbs/{lesson.name}). Import it by `from transfer_course import {name}`."
-    return "\n\n".join([head, intro, *(entry(n, name, notes, lesson) for n in nodes)]) + "\n", nodes
+    return "\n\n".join([top, intro, *(entry(n, name, notes, lesson) for n in nodes)]) + "\n", nodes
 
 
 def first_line(node): return plain(" ".join((ast.get_docstring(node) or "").strip().split("\n\n")[0].split()))
@@ -196,7 +201,7 @@ def first_line(node): return plain(" ".join((ast.get_docstring(node) or "").stri
 
 def api():
     """api/NAME.qmd for every module, and api/index.qmd."""
-    found, index = modules(), ['---\ntitle: "Functions"\ndescription: "Every public function of the package, with its parameters, its source and its lesson"\nrepo-actions: false\n---\n',
+    found, index = modules(), [head("Functions", "Every public function of the package, with its parameters, its source and its lesson"),
                                "What a notebook builds becomes a module of the same name."]
     for name, lesson, source in found:
         page, nodes = api_page(name, lesson, source)
@@ -221,8 +226,8 @@ def references():
     """nbs/references.qmd: each work once, with the notebooks that cite it."""
     refs = yaml.safe_load((ROOT / "nbs" / "references.yml").read_text(encoding="utf-8"))
     where = cited(ROOT)
-    lines = ['---\ntitle: "References"\ndescription: "Every work that a lesson cites"\ntoc: false\nrepo-actions: false\n---\n',
-             "Every work that a notebook cites, and where. Made from `nbs/references.yml`."]
+    lines = [head("References", "Every work that a notebook cites, and where", "toc: false"),
+             "The numbers lead to the notebooks."]
     for ref in sorted(refs, key=lambda r: (r["authors"].split(",")[0].lower(), r["year"])):
         books = sorted({p for key in ("doi", "arxiv") if key in ref for p in where.get(str(ref[key]).lower(), ())})
         if not books: continue
@@ -237,7 +242,7 @@ def references():
 def glossary():
     """nbs/glossary.qmd: each term with one sentence, and the notebook that uses it, where that is written."""
     at = {p.stem[:2]: p for p in notebooks(ROOT)}
-    lines = ['---\ntitle: "Glossary"\ndescription: "The words of the course, each in one sentence"\ntoc: false\nrepo-actions: false\n---\n',
+    lines = [head("Glossary", "The words of the course, each in one sentence", "toc: false"),
              "Each term links to the notebook where you meet it first."]
     for word in sorted(yaml.safe_load((ROOT / "nbs" / "glossary.yml").read_text(encoding="utf-8")), key=lambda w: w["term"].lower()):
         book = at.get(word["lesson"])
@@ -248,7 +253,7 @@ def glossary():
 
 def main():
     home = (ROOT / "site" / "home.md").read_text(encoding="utf-8")
-    write("index.qmd", home.replace("<!-- map -->", the_map()).replace("<!-- picture -->", the_picture()))
+    write("index.qmd", home.replace("toc: false\n", "toc: false\n" + card(ROOT, ""), 1).replace("<!-- map -->", the_map()).replace("<!-- picture -->", the_picture()))
     api()
     references()
     glossary()

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import yaml
+
 REPO = "https://github.com/transfer-course/transfer_course"
 CITED = re.compile(r"(?:doi:|doi\.org/)\s*(10\.\d{4,}/(?:\([^\s)]*\)|[^\s;,()\]\"'`\\])+)|arxiv(?::\s*|\.org/abs/)(\d{4}\.\d{4,5})", re.I)
 
@@ -72,3 +74,10 @@ def cited(root):
         nb = read(path)
         for key in citations("\n".join(nb.prose + nb.code)): where.setdefault(key, []).append(path)
     return where
+
+
+@cache
+def card(root, up="../"):
+    """Front matter that names the site's own picture: Quarto would take the first one of the page, whatever it is."""
+    site = yaml.safe_load((root / "_quarto.yml").read_text(encoding="utf-8"))["website"]
+    return f"image: {up}{site['image']}\nimage-alt: {json.dumps(site['image-alt'])}\n"

@@ -82,7 +82,7 @@ def lab(folder, package, settings):
 
 
 def saved(page, path):
-    """Save by the keyboard. -> the notebook, once every cell of code has its number; None before"""
+    """Save by the keyboard. -> the notebook, once every cell of code has its number or one has failed; None before"""
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached")
     before = path.stat().st_mtime_ns
     page.keyboard.press("Control+s")
@@ -90,7 +90,8 @@ def saved(page, path):
     page.wait_for_timeout(1000)
     try: notebook = json.loads(path.read_text(encoding="utf-8"))
     except ValueError: return None  # half written
-    return notebook if all(c["execution_count"] for c in notebook["cells"] if c["cell_type"] == "code") else None
+    numbers = [c["execution_count"] for c in notebook["cells"] if c["cell_type"] == "code" and "".join(c["source"]).strip()]
+    return notebook if all(numbers) or errors(notebook) else None
 
 
 def run_all_cells(page, path):

@@ -90,6 +90,15 @@ def is_only_said(soup, tag, href):
     return tag == "link" and all(set(t.get("rel", [])) & {"canonical", "alternate", "next", "prev"} for t in soup.find_all("link", href=href))
 
 
+def test_social_cards(site, pages):
+    """Every page names itself, and a picture that is there."""
+    home = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))["website"]["site-url"]
+    for name, soup in pages.items():
+        said = {t.get("property", t.get("name")): t["content"] for t in soup.find_all("meta", content=True)}
+        assert said["og:title"] and said["twitter:card"] == "summary_large_image" and said["og:image:alt"], name
+        assert said["og:image"].startswith(home) and (site / said["og:image"].removeprefix(home + "/")).is_file(), f"{name}: {said['og:image']}"
+
+
 def test_every_picture_is_told_in_words(pages):
     wordless = [f"{name}: {str(t)[:80]}" for name, soup in pages.items() for t in soup.find_all("img") if not t.has_attr("alt")]
     empty = [f"{name}: {str(t)[:80]}" for name, soup in pages.items() for t in soup.select("main img") if not t.get("alt", "").strip()]
