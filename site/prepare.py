@@ -88,7 +88,7 @@ def sidebar():
     """site/_sidebar.yml: the pages by parts. A part without pages is left out."""
     contents = [{"href": "index.qmd", "text": "Home"}, {"href": "nbs/index.ipynb", "text": "The map of the course"}]
     for part, names in PARTS.items():
-        books = [f"nbs/{p.name}" for p in notebooks(ROOT) if re.match(names, p.name)]
+        books = [{"href": f"nbs/{p.name}", "text": f"{p.stem[:2]} · {title(p)}"} for p in notebooks(ROOT) if re.match(names, p.name)]
         if books: contents.append({"section": part, "contents": books})
     functions = [{"href": f"api/{name}.qmd", "text": name} for name, _, _ in modules()]
     others = [f"nbs/{p.name}" for p in notebooks(ROOT) if not p.name[:2].isdigit() and p.stem != "index"]

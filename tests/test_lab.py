@@ -138,10 +138,10 @@ def try_lesson(browser, address, token, path, name):
     handle = to_the_slider(page)
     picture, readout = page.locator(".widget-interact img").first, page.locator(".widget-slider .widget-readout").first
     picture.wait_for()
-    before, said = picture.get_attribute("src"), readout.inner_text()
+    before, said = picture.get_attribute("src"), readout.text_content()
     drag(page, handle, 40)
     page.wait_for_function("before => { const p = document.querySelector('.widget-interact img'); return p && p.src !== before; }", arg=before)
-    after = readout.inner_text()
+    after = readout.text_content()
     page.close()
     return said, after
 
