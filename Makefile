@@ -48,8 +48,8 @@ benchmarks: $(STAMP)
 	$(RUN) benchmarks/run.py $(if $(ONLY),--only $(ONLY)) $(if $(ARCHIVE),--archive $(ARCHIVE)) $(if $(FASTAI),--fastai $(FASTAI))
 
 site: $(STAMP)
-	@command -v quarto >/dev/null || { echo "make site needs Quarto on the PATH: https://quarto.org/docs/get-started/"; exit 1; }
-	PATH="$(abspath $(VENV))/bin:$$PATH" quarto render
+	@if command -v quarto >/dev/null; then echo "The site, by Quarto:"; PATH="$(abspath $(VENV))/bin:$$PATH" quarto render; \
+	else echo "The site, by smalldocs, as no Quarto is on the PATH:"; $(RUN) site/render.py; fi
 
 # Written last, so that an installation that broke off is taken up again.
 $(STAMP): settings.ini setup.py pyproject.toml constraints.txt

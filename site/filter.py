@@ -1,0 +1,135 @@
+"""The second filter of a notebook, after nbdev-filter: a notebook on stdin, the one to show on stdout.
+
+The title becomes front matter; a line of links comes under it; widgets, which need a kernel and a server elsewhere, go;
+pictures in flipbooks are packed tighter; links to this site's own address become links between its files.
+"""
+import base64
+import io
+import json
+import os
+import re
+import sys
+from html import escape
+from pathlib import Path
+
+import yaml
+from PIL import Image
+
+ROOT = Path(os.environ.get("QUARTO_PROJECT_DIR") or Path(__file__).resolve().parent.parent)
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from shared import PROMISE, REPO, card, notebooks, read, seconds, text  # noqa: E402
+
+OWN = re.compile(r"https://transfer-course\.github\.io/transfer_course/nbs/(\d\d)-(\w+)\.html(?:#([\w.]+))?")
+SHOWN = ("text/html", "text/plain", "text/markdown", "text/latex")
+
+
+def markdown(source): return {"cell_type": "markdown", "id": f"site{abs(hash(source)) % 10**8}", "metadata": {}, "source": source}
+
+
+def name_of(nb):
+    """Which notebook is this? A filter is not told, so it goes by the title."""
+    head = next((m[1].strip() for c in nb["cells"] if c["cell_type"] == "markdown" for m in [re.search(r"^# +(.+)$", text(c["source"]), re.M)] if m), "")
+    return next((p for p in notebooks(ROOT) if read(p).title == head), None)
+
+
+def front_matter(path):
+    nb = read(path)
+    number = f"{path.stem[:2]} · " if path.stem[:2].isdigit() else ""
+    promise = f"description: {json.dumps(nb.promise, ensure_ascii=False)}\n" if nb.promise else ""
+    return f"---\ntitle: {json.dumps(number + nb.title, ensure_ascii=False)}\n{promise}{card(ROOT)}---\n"
+
+
+def links(path):
+    """Where this notebook can be opened, and how long it ran."""
+    at = f"transfer-course/transfer_course/blob/main/nbs/{path.name}"
+    parts = [f"[Open in Colab](https://colab.research.google.com/github/{at})",
+             f"[Binder](https://mybinder.org/v2/gh/transfer-course/transfer_course/main?labpath=nbs%2F{path.name})",
+             f"[Notebook]({REPO}/blob/main/nbs/{path.name})"]
+    if read(path).module: parts.append(f"[Functions](../api/{read(path).module}.qmd)")
+    ran = seconds(ROOT).get(path.name)
+    if ran: parts.append(f"runs in {ran:.0f} s on {seconds(ROOT, 'cores')} cores")
+    return "::: {.lesson-links}\n" + " · ".join(parts) + "\n:::\n"
+
+
+def relative(source):
+    """A link to this site's own address becomes one between its files: a function's goes to its page of parameters."""
+    def near(m): return f"../api/{m[2]}.qmd#{m[3]}" if m[3] and (ROOT / "transfer_course" / f"{m[2]}.py").exists() else f"{m[1]}-{m[2]}.ipynb"
+    return OWN.sub(near, source)
+
+
+def packed(png):
+    """A PNG, as base64, as WebP: without loss where that is small enough, else with a loss that is hard to see. -> data URL"""
+    raw = base64.b64decode(png)
+    picture = Image.open(io.BytesIO(raw)).convert("RGB")
+    tries = [("image/png", raw)]
+    for how in ({"lossless": True, "quality": 50}, {"quality": 90}):
+        picture.save(buffer := io.BytesIO(), "WEBP", method=4, **how)
+        tries.append(("image/webp", buffer.getvalue()))
+    best = tries[1] if len(tries[1][1]) < 40_000 else min(tries, key=lambda t: len(t[1]))
+    return f"data:{best[0]};base64," + base64.b64encode(best[1]).decode()
+
+
+def pack_html(html):
+    """A flipbook holds its first frame twice and is mostly pictures: the page should stay small."""
+    if len(html) < 100_000: return html
+    for png in sorted(set(re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html))):
+        html = html.replace("data:image/png;base64," + png, packed(png))
+    return html
+
+
+def figure(png, source):
+    """A large picture, with its words, as HTML."""
+    found = re.search(r"^#\|\s*fig-alt:\s*(.+)$", source, re.M)
+    words = yaml.safe_load(found[1]) if found else ""
+    return f'<img src="{packed(png)}" alt="{escape(str(words))}" class="img-fluid figure-img">'
+
+
+def as_is(html):
+    """HTML as a raw block of Markdown: for an output of kind text/html Quarto asks the web for scripts."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", html)), default=0))
+    return {"text/markdown": f"{fence}{{=html}}\n{html.strip()}\n{fence}"}
+
+
+def clean(output, source):
+    """An output without widgets, and with large pictures packed; None where nothing is left."""
+    data = output.get("data")
+    if data is None: return output
+    if any("widget" in kind for kind in data): return None
+    if "text/html" in data: data = output["data"] = as_is(pack_html(text(data["text/html"])))
+    elif len(png := text(data.get("image/png", "")).replace("\n", "")) > 60_000:
+        data = output["data"] = as_is(figure(png, source))
+    for kind in [k for k in data if k not in SHOWN and not k.startswith("image/")]: del data[kind]
+    return output
+
+
+def shown(cell):
+    """Is there anything to show?"""
+    return bool(text(cell.get("source", "")).strip() or cell.get("outputs"))
+
+
+def in_lines(nb):
+    """Every source as a list of lines, as notebooks are stored: Quarto joins the lines of a single string."""
+    for cell in nb["cells"]: cell["source"] = text(cell["source"]).splitlines(keepends=True)
+    return nb
+
+
+def filtered(nb):
+    """The notebook as it is shown."""
+    path = name_of(nb)
+    nb["metadata"].pop("widgets", None)
+    for cell in nb["cells"]:
+        cell["source"] = relative(text(cell.get("source", ""))) if cell["cell_type"] == "markdown" else cell.get("source", "")
+        if cell["cell_type"] == "code": cell["outputs"] = [o for o in (clean(o, text(cell["source"])) for o in cell.get("outputs", [])) if o]
+    nb["cells"] = [c for c in nb["cells"] if shown(c) and not text(c["source"]).startswith("<!-- WARNING: THIS FILE WAS AUTOGEN")]
+    if path is None: return in_lines(nb)
+    first = next(c for c in nb["cells"] if c["cell_type"] == "markdown" and re.search(r"^# ", text(c["source"]), re.M))
+    first["source"] = re.sub(r"^# +.+\n*", "", text(first["source"]), count=1, flags=re.M)
+    if read(path).promise: first["source"] = PROMISE.sub("", first["source"], count=1)  # it is the description now
+    raw = {"cell_type": "raw", "id": "front", "metadata": {}, "source": front_matter(path)}
+    start = nb["cells"].index(first)
+    under = [markdown(links(path))] if path.stem != "index" else []
+    nb["cells"] = [raw, *nb["cells"][:start], *([first] if first["source"].strip() else []), *under, *nb["cells"][start + 1:]]
+    return in_lines(nb)
+
+
+if __name__ == "__main__": print(json.dumps(filtered(json.load(sys.stdin)), ensure_ascii=False))

@@ -1,0 +1,109 @@
+"""The website without Quarto: notebooks through nbdev-filter and site/filter.py, then smalldocs, into _site/.
+
+smalldocs reads the same _quarto.yml. What it would take from the web is made here instead: formulas become MathML,
+and no font is asked for. `make site` runs this where there is no Quarto.
+"""
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from html import escape, unescape
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+# What smalldocs says it leaves to Quarto, or does otherwise
+EXPECTED = r"^(execute\.enabled|unknown key (lang|website\.image-alt)|format\.html\.(highlight-style|html-math-method|respect-user-color-scheme)|theme site/)|repo-actions is not read"
+
+
+def copy_sources(work):
+    """Everything but the notebooks."""
+    for folder in ("site", "api", "nbs"):
+        shutil.copytree(ROOT / folder, work / folder, ignore=shutil.ignore_patterns("*.ipynb", "homework", ".*", "__pycache__"))
+    shutil.copy(ROOT / "index.qmd", work)
+    config = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
+    made = yaml.safe_load((ROOT / "site" / "_sidebar.yml").read_text(encoding="utf-8"))
+    config["website"]["sidebar"] |= made["website"]["sidebar"]
+    del config["project"]["pre-render"], config["ipynb-filters"], config["metadata-files"]
+    (work / "_quarto.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def filter_notebooks(work):
+    """What `nbdev-filter` and then `site/filter.py` make of each notebook, in one process."""
+    from filter import filtered
+    from nbdev.cli import nbdev_filter
+    for path in sorted((ROOT / "nbs").glob("*.ipynb")):
+        nb = json.loads(nbdev_filter(fname=str(path), printit=False))
+        (work / "nbs" / path.name).write_text(json.dumps(filtered(nb), ensure_ascii=False), encoding="utf-8")
+
+
+def mathml(html):
+    """Formulas as MathML, which browsers draw by themselves; and no script for them."""
+    from latex2mathml.converter import convert
+
+    def formula(m):
+        block = m[1] == "display"
+        source = re.sub(r"^\\[(\[]|\\[)\]]$", "", unescape(m[2]).strip()).strip()
+        return convert(source, display="block" if block else "inline")
+    html = re.sub(r'<span class="math (inline|display)">(.*?)</span>', formula, html, flags=re.S)
+    return re.sub(r'<(?:link|script)[^>]*cdn\.jsdelivr\.net/npm/katex[^>]*>(?:</script>)?\s*', "", html)
+
+
+def without_actions(html):
+    """A page that is made from others has nothing to edit: so says `repo-actions: false` in it, which smalldocs does not read."""
+    html = re.sub(r'<div class="toc-actions">(<div class="action-links">.*?</div>)*</div>', "", html, flags=re.S)
+    bare = re.sub(r'<div id="quarto-margin-sidebar"[^>]*>\s*</div>', "", html)
+    return bare if bare == html else bare.replace(" has-margin", "", 1)
+
+
+def with_card(html, site):
+    """The picture that other sites show beside a link has one address for all pages, and words."""
+    html = re.sub(rf'content="{site["site-url"]}/[^"]*{site["image"]}"', f'content="{site["site-url"]}/{site["image"]}"', html)
+    words = f'<meta property="og:image:alt" content="{escape(site["image-alt"])}">'
+    return html if "og:image:alt" in html else html.replace('<meta name="twitter:title"', words + '<meta name="twitter:title"', 1)
+
+
+def finish(site):
+    """Nothing from elsewhere, no links to edit what was made, and the right picture of the site."""
+    config = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))["website"]
+    for page in site.rglob("*.html"):
+        html = page.read_text(encoding="utf-8")
+        if 'class="math ' in html: html = mathml(html)
+        if not (ROOT / page.relative_to(site)).with_suffix(".ipynb").exists(): html = without_actions(html)
+        page.write_text(with_card(html, config), encoding="utf-8")
+    for sheet in site.rglob("*.css"):
+        css = sheet.read_text(encoding="utf-8")
+        sheet.write_text(re.sub(r'@import\s+url\(\s*["\']?https?://[^)]*\)\s*;?', "", css), encoding="utf-8")
+
+
+def main(out):
+    start = time.time()
+    os.chdir(ROOT)
+    os.environ.pop("QUARTO_PROJECT_DIR", None)
+    try:
+        import latex2mathml  # noqa: F401
+        from smalldocs.site import build
+    except ImportError as e: sys.exit(f"make site needs Quarto (https://quarto.org) or the Python package {e.name}: pip install -e '.[dev]'")
+    import prepare
+    prepare.main()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder) / "site"
+        work.mkdir()
+        copy_sources(work)
+        filter_notebooks(work)
+        site = build(work, quiet=True)
+        finish(work / "_site")
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.move(work / "_site", out)
+    for warning in site.warnings:
+        if not re.search(EXPECTED, warning): print("smalldocs:", warning, file=sys.stderr)
+    print(f"{out}: {len(site.pages)} pages by smalldocs in {time.time() - start:.0f} s")
+
+
+if __name__ == "__main__": main(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "_site").resolve())

@@ -1,0 +1,83 @@
+"""What both steps of the site's build read: notebooks, measured seconds, citations."""
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+REPO = "https://github.com/transfer-course/transfer_course"
+CITED = re.compile(r"(?:doi:|doi\.org/)\s*(10\.\d{4,}/(?:\([^\s)]*\)|[^\s;,()\]\"'`\\])+)|arxiv(?::\s*|\.org/abs/)(\d{4}\.\d{4,5})", re.I)
+
+PROMISE = re.compile(r"^(?:[*_]([^*_\n].*?)[*_]|> (.+))$\n*", re.M)
+
+
+@dataclass
+class Notebook:
+    """The parts of a notebook that the site reads."""
+    prose: list  # Markdown cells
+    code: list  # code cells
+    flipbooks: list  # HTML of each stored flipbook
+
+    @property
+    def title(self):
+        found = re.search(r"^# +(.+)$", "\n".join(self.prose), re.M)
+        return found[1].strip() if found else ""
+
+    @property
+    def promise(self):
+        """The line in italics, or quoted, under the title."""
+        found = PROMISE.search(next((t for t in self.prose if t.startswith("# ")), ""))
+        return re.sub(r"[*_`]", "", found[1] or found[2]).strip() if found else ""
+
+    @property
+    def module(self):
+        found = re.search(r"^#\|\s*default_exp\s+(\S+)", "\n".join(self.code), re.M)
+        return found[1] if found else ""
+
+
+def text(value): return "".join(value) if isinstance(value, list) else value
+
+
+@cache
+def read(path):
+    cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
+    html = [text(o.get("data", {}).get("text/html", "")) for c in cells for o in c.get("outputs", [])]
+    return Notebook([text(c["source"]) for c in cells if c["cell_type"] == "markdown"],
+                    [text(c["source"]) for c in cells if c["cell_type"] == "code"], [h for h in html if 'class="flipbook' in h])
+
+
+def title(path): return read(path).title
+
+
+def notebooks(root): return sorted((root / "nbs").glob("*.ipynb"))
+def lessons(root): return [p for p in notebooks(root) if re.match(r"[01]\d-", p.name)]
+
+
+@cache
+def seconds(root, key="seconds"):
+    """What the last recorded run of all tests measured: {notebook: seconds}, or another key of nbs/results/machine.json."""
+    path = root / "nbs" / "results" / "machine.json"
+    return json.loads(path.read_text(encoding="utf-8")).get(key, {}) if path.exists() else {}
+
+
+def citations(text):
+    """The DOIs and arXiv ids in a text, in lower case."""
+    return {(doi or arxiv).rstrip(".:").lower() for doi, arxiv in CITED.findall(text)}
+
+
+def cited(root):
+    """{DOI or arXiv id: the notebooks that cite it}"""
+    where = {}
+    for path in notebooks(root):
+        nb = read(path)
+        for key in citations("\n".join(nb.prose + nb.code)): where.setdefault(key, []).append(path)
+    return where
+
+
+@cache
+def card(root, up="../"):
+    """Front matter that names the site's own picture: Quarto would take the first one of the page, whatever it is."""
+    site = yaml.safe_load((root / "_quarto.yml").read_text(encoding="utf-8"))["website"]
+    return f"image: {up}{site['image']}\nimage-alt: {json.dumps(site['image-alt'])}\n"

@@ -1,0 +1,18 @@
+"""What several files of tests need."""
+import shutil
+
+import pytest
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium of this machine: none is downloaded."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright: pip install -e '.[dev]'")
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if not found: pytest.skip(f"the browser tests need one of {', '.join(CHROMIUM)} on the PATH")
+    with sync_api.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        yield browser
+        browser.close()

@@ -1,0 +1,305 @@
+"""The built site: its links, words and sources; and in a real browser its looks and its sliders.
+
+SITE=_site tests a site that is there, say one that Quarto made; otherwise `site/render.py` builds one first.
+"""
+import ast
+import functools
+import http.server
+import os
+import re
+import subprocess
+import sys
+import threading
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+
+bs4 = pytest.importorskip("bs4", reason="beautifulsoup4 comes with nbconvert, and is not here")
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 180_000  # milliseconds, for a machine that is busy with other tests
+CODE = {"index.html", "nbs/01-learning_curves.html"}  # where axe looks at every word of the code too: it takes seconds a page
+LIMIT = 3_000_000  # bytes of a page with its pictures
+sys.path.insert(0, str(ROOT / "site"))
+from shared import citations, cited, lessons, notebooks, title  # noqa: E402
+
+sys.path.pop(0)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder with the built site."""
+    if os.environ.get("SITE"): return Path(os.environ["SITE"]).resolve()
+    for package in ("smalldocs", "latex2mathml"):
+        if not find_spec(package): pytest.skip(f"the site is built here by smalldocs, and the package {package} is not here: pip install -e '.[dev]'")
+    out = tmp_path_factory.mktemp("site") / "_site"
+    done = subprocess.run([sys.executable, str(ROOT / "site" / "render.py"), str(out)], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    """{name: parsed page}"""
+    files = {p.relative_to(site).as_posix(): p for p in sorted(site.rglob("*.html")) if "site_libs" not in p.parts}
+    assert files
+    return {name: bs4.BeautifulSoup(p.read_text(encoding="utf-8"), "html.parser") for name, p in files.items()}
+
+
+def names_in(soup): return {t[k] for k in ("id", "name") for t in soup.find_all(attrs={k: True})}
+
+
+def targets(soup):
+    """Everything that a page points at or takes in."""
+    for tag, key in (("a", "href"), ("link", "href"), ("img", "src"), ("script", "src"), ("source", "src"), ("iframe", "src")):
+        for t in soup.find_all(tag, attrs={key: True}): yield tag, t[key]
+
+
+def test_every_notebook_and_module_has_its_page(pages):
+    assert {f"nbs/{p.stem}.html" for p in notebooks(ROOT)} <= set(pages)
+    assert {f"api/{p.stem}.html" for p in (ROOT / "transfer_course").glob("[!_]*.py")} <= set(pages)
+    assert {"index.html", "nbs/glossary.html", "nbs/references.html", "api/index.html"} <= set(pages)
+
+
+def test_links_and_anchors(site, pages):
+    known, broken = {name: names_in(soup) for name, soup in pages.items()}, []
+    for name, soup in pages.items():
+        for _, href in targets(soup):
+            parts = urlsplit(href)
+            if parts.scheme in ("http", "https", "data", "mailto") or parts.netloc: continue
+            to = (site / name).parent / unquote(parts.path) if parts.path else site / name
+            to = to.resolve() / "index.html" if to.is_dir() else to.resolve()
+            if not to.is_relative_to(site) or not to.is_file(): broken.append(f"{name}: {href}")
+            elif parts.fragment and unquote(parts.fragment) not in known.get(to.relative_to(site).as_posix(), {unquote(parts.fragment)}) | {"top"}:
+                if parts.fragment: broken.append(f"{name}: no {href}")
+    assert not broken, broken[:20]
+
+
+def test_nothing_is_taken_from_elsewhere(site, pages):
+    """A link may lead away; nothing that the page needs may come from there."""
+    away = [f"{name}: {href[:100]}" for name, soup in pages.items() for tag, href in targets(soup)
+            if tag != "a" and urlsplit(href).scheme in ("http", "https") and not is_only_said(soup, tag, href)]
+    sheets = [f"{p.name}: {m}" for p in site.rglob("*.css") for m in re.findall(r"@import[^;]{0,60}|url\(\s*[\"']?https?:[^)]{0,60}", p.read_text(encoding="utf-8", errors="replace"))]
+    assert not away + sheets
+
+
+def is_only_said(soup, tag, href):
+    """<link rel=canonical> and the like load nothing."""
+    return tag == "link" and all(set(t.get("rel", [])) & {"canonical", "alternate", "next", "prev"} for t in soup.find_all("link", href=href))
+
+
+def test_social_cards(site, pages):
+    """Every page names itself, and a picture that is there."""
+    home = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))["website"]["site-url"]
+    for name, soup in pages.items():
+        said = {t.get("property", t.get("name")): t["content"] for t in soup.find_all("meta", content=True)}
+        assert said["og:title"] and said["twitter:card"] == "summary_large_image" and said["og:image:alt"], name
+        assert said["og:image"].startswith(home) and (site / said["og:image"].removeprefix(home + "/")).is_file(), f"{name}: {said['og:image']}"
+
+
+def test_every_picture_is_told_in_words(pages):
+    wordless = [f"{name}: {str(t)[:80]}" for name, soup in pages.items() for t in soup.find_all("img") if not t.has_attr("alt")]
+    empty = [f"{name}: {str(t)[:80]}" for name, soup in pages.items() for t in soup.select("main img") if not t.get("alt", "").strip()]
+    assert not wordless + empty
+
+
+def test_pages_are_small(site, pages):
+    def weight(name): return (site / name).stat().st_size + sum(f.stat().st_size for f in {
+        ((site / name).parent / unquote(t["src"])).resolve() for t in pages[name].find_all("img", src=re.compile(r"^(?!data:)(?!https?:)"))} if f.is_file())
+    heavy = {name: f"{weight(name) / 1e6:.1f} MB" for name in pages if weight(name) > LIMIT}
+    assert not heavy
+
+
+def test_front_page(pages):
+    soup = pages["index.html"]
+    words = soup.select_one("main").get_text(" ")
+    assert "make lab" in words and "make test" in words and soup.select_one("main .flipbook img")
+    rows = soup.select(".map-of-lessons tbody tr")
+    assert [r.a.get_text() for r in rows] == [f"{p.stem[:2]} · {title(p)}" for p in lessons(ROOT)]
+    for row in rows: assert all(c.get_text().strip() for c in row.find_all("td")), row.get_text()
+
+
+def test_lessons_can_be_opened_elsewhere(pages):
+    for path in lessons(ROOT):
+        hrefs = " ".join(a["href"] for a in pages[f"nbs/{path.stem}.html"].select(".lesson-links a"))
+        assert "colab.research" in hrefs and "mybinder" in hrefs and hrefs.count(path.name) == 3 and f"../api/{path.stem[3:]}.html" in hrefs
+
+
+def test_lessons_show_their_code(pages):
+    """What a notebook exports is the course: the site shows it."""
+    for path in lessons(ROOT):
+        module = ROOT / "transfer_course" / f"{path.stem[3:]}.py"
+        if not module.exists(): continue
+        shown = " ".join(pages[f"nbs/{path.stem}.html"].select_one("main").get_text().split())
+        for node in ast.parse(module.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef): assert f"def {node.name}(" in shown, f"{path.name} does not show {node.name}"
+
+
+def test_formulas_need_no_script(pages):
+    for name, soup in pages.items():
+        assert all(t.find("math") for t in soup.find_all("span", class_="math")), name
+        assert not soup.find_all("script", src=re.compile("katex|mathjax", re.I)), name
+    assert pages["nbs/02-gabor.html"].find("math")
+
+
+def test_functions(pages):
+    for module in (ROOT / "transfer_course").glob("[!_]*.py"):
+        tree, soup = ast.parse(module.read_text(encoding="utf-8")), pages[f"api/{module.stem}.html"]
+        exported = next(ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__")
+        for node in tree.body:
+            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name not in exported: continue
+            assert soup.find(id=node.name), f"{module.stem}.{node.name} is missing"
+        text = soup.select_one("main").get_text(" ")
+        assert text.count("Taught in") == len([h for h in soup.select("main h2") if h.get("id") or h.find_parent("section")])
+
+
+def test_citations_resolve(pages):
+    works = yaml.safe_load((ROOT / "nbs" / "references.yml").read_text(encoding="utf-8"))
+    known = [str(w[k]).lower() for w in works for k in ("doi", "arxiv") if k in w]
+    assert len(known) == len(set(known)) and len({w["id"] for w in works}) == len(works)
+    missing = {key: [p.name for p in where] for key, where in cited(ROOT).items() if key not in known}
+    assert not missing, f"cited, but not in nbs/references.yml: {missing}"
+    soup = pages["nbs/references.html"]
+    assert set(cited(ROOT)) <= citations(" ".join(a["href"] for a in soup.select("main a[href]"))) <= set(known)
+
+
+def test_glossary(pages):
+    words = yaml.safe_load((ROOT / "nbs" / "glossary.yml").read_text(encoding="utf-8"))
+    there = {p.stem[:2]: p.stem for p in notebooks(ROOT)}
+    soup = pages["nbs/glossary.html"]
+    assert len({w["term"].lower() for w in words}) == len(words)
+    links = [a["href"] for a in soup.select("main p a[href]") if "#" not in a["href"]]
+    assert links == [f"{there[w['lesson']]}.html" for w in sorted(words, key=lambda w: w["term"].lower()) if w["lesson"] in there]
+    for w in words: assert w["text"].endswith((".", "?")) and w["text"].count(". ") == 0, f"one sentence for {w['term']}"
+
+
+# --- in a browser -----------------------------------------------------------------------------------------------------------
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args): pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+FLIP = """box => [box.querySelector("input").value, box.querySelector("img").src.slice(-40) + box.querySelector("img").src.length,
+                  box.querySelector("output").textContent, box.querySelector("input").getAttribute("aria-valuetext")]"""
+
+
+def moves(page, box):
+    """Does a flipbook turn by keyboard and by mouse? -> what is wrong"""
+    slider, before, wrong = box.query_selector("input"), box.evaluate(FLIP), []
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    after = box.evaluate(FLIP)
+    if any(a == b for a, b in zip(before, after)): wrong.append(f"arrow key: {before} {after}")
+    slider.scroll_into_view_if_needed()
+    at = slider.bounding_box()
+    page.mouse.click(at["x"] + at["width"] * 0.97, at["y"] + at["height"] / 2)
+    last = box.evaluate(FLIP)
+    if last[0] != slider.get_attribute("max") or last[1] == after[1]: wrong.append(f"mouse: {after} {last}")
+    return wrong
+
+
+def overflow(page):
+    """The things that make a page wider than the screen."""
+    return page.evaluate("""() => document.documentElement.scrollWidth <= innerWidth + 1 ? [] :
+        [...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 5)
+        .map(e => e.tagName + "." + e.className + " " + Math.round(e.getBoundingClientRect().right))""")
+
+
+def visit(browser, address, name, axe):
+    """One page, seen narrow and wide. -> {what: [what is wrong]}"""
+    context = browser.new_context(viewport={"width": 375, "height": 800}, reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE)
+    page, seen = context.new_page(), {"console": [], "elsewhere": [], "narrow": [], "axe": [], "flipbooks": []}
+    page.on("console", lambda m: seen["console"].append(m.text[:200]) if m.type == "error" else None)
+    page.on("pageerror", lambda e: seen["console"].append(str(e)[:200]))
+    page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else seen["elsewhere"].append(r.url))
+    page.goto(address + name, wait_until="load")
+    seen["narrow"] += overflow(page)
+    if (size := page.evaluate("parseFloat(getComputedStyle(document.querySelector('main')).fontSize)")) < 14: seen["narrow"].append(f"{size} px letters")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    for box in page.query_selector_all(".flipbook"): seen["flipbooks"] += moves(page, box)
+    if axe:
+        parts = {} if name in CODE else {"exclude": [["pre span"]]}
+        found = axe.run(page, context=parts, options={"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"]}).response["violations"]
+        seen["axe"] += [f"{v['id']}: {n['html'][:150]} {n.get('any', [{}])[0].get('message', '')[:160] if n.get('any') else ''}" for v in found
+                        if v["impact"] in ("serious", "critical") for n in v["nodes"][:3]]
+    context.close()
+    return {what: [f"{name}: {w}" for w in wrong] for what, wrong in seen.items()}
+
+
+@pytest.fixture(scope="module")
+def visits(browser, address, pages):
+    axe = __import__("axe_playwright_python.sync_playwright", fromlist=["Axe"]).Axe() if find_spec("axe_playwright_python") else None
+    seen = [visit(browser, address, name, axe) for name in pages]
+    return {what: [w for s in seen for w in s[what]] for what in seen[0]} | {"axe ran": axe is not None}
+
+
+@pytest.mark.parametrize("what", ["console", "elsewhere", "narrow", "flipbooks"])
+def test_in_a_browser(visits, what): assert not visits[what], visits[what][:20]
+
+
+def test_axe(visits):
+    if not visits["axe ran"]: pytest.skip("axe needs the package axe-playwright-python: pip install -e '.[dev]'")
+    assert not visits["axe"], visits["axe"][:20]
+
+
+def test_there_are_flipbooks(pages): assert sum(len(s.select(".flipbook")) for s in pages.values()) >= 5
+
+
+def test_the_front_page_moves_and_stops(browser, address):
+    """It turns by itself for one round at most, and never for who asked for less motion."""
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(address)
+    slider = page.query_selector(".front .flipbook input")
+    page.wait_for_function("document.querySelector('.front .flipbook input').value > 0")
+    page.wait_for_function("document.querySelector('.front .play').textContent === 'Play'")
+    assert slider.input_value() == "0"
+    page.click(".front .play")
+    page.wait_for_function("document.querySelector('.front .flipbook input').value > 0")
+    page.close()
+
+
+def is_dark(page):
+    red, green, blue = map(int, re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[:3])
+    return red + green + blue < 200
+
+
+def test_dark_theme(browser, address):
+    """Who prefers dark gets dark, with enough contrast; and a click changes it."""
+    context = browser.new_context(color_scheme="dark", viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto(address + "nbs/02-gabor.html")
+    assert is_dark(page)
+    if find_spec("axe_playwright_python"):
+        from axe_playwright_python.sync_playwright import Axe
+        found = Axe().run(page, options={"runOnly": ["color-contrast"], "resultTypes": ["violations"]}).response["violations"]
+        assert not found, [n["html"][:150] for v in found for n in v["nodes"]][:10]
+    page.locator(".quarto-color-scheme-toggle").first.click()
+    page.wait_for_timeout(500)
+    assert not is_dark(page)
+    context.close()
+
+
+def test_search(browser, address):
+    """A word leads to its lesson, without a server elsewhere."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    page.goto(address + "index.html")
+    page.locator("#quarto-search input").first.click()
+    page.keyboard.type("gabor filter")
+    page.locator('.smalldocs-search-results a[href*="02-gabor"], .aa-Panel a[href*="02-gabor"]').first.click()
+    page.wait_for_url("**/nbs/02-gabor.html*")
+    page.close()
