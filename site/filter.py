@@ -77,6 +77,12 @@ def pack_html(html):
     return html
 
 
+def quoted(source):
+    """A cell with the words of its picture in quotes: a colon in them would end Quarto's run."""
+    def words(m): return m[1] + (m[2] if m[2][0] in "\"'" else json.dumps(m[2].strip(), ensure_ascii=False))
+    return re.sub(r"^(#\|\s*fig-alt:\s*)(.+)$", words, source, flags=re.M)
+
+
 def figure(png, source):
     """A large picture, with its words, as HTML."""
     found = re.search(r"^#\|\s*fig-alt:\s*(.+)$", source, re.M)
@@ -118,6 +124,7 @@ def filtered(nb):
     path = name_of(nb)
     nb["metadata"].pop("widgets", None)
     for cell in nb["cells"]:
+        if cell["cell_type"] == "code": cell["source"] = quoted(text(cell["source"]))
         cell["source"] = relative(text(cell.get("source", ""))) if cell["cell_type"] == "markdown" else cell.get("source", "")
         if cell["cell_type"] == "code": cell["outputs"] = [o for o in (clean(o, text(cell["source"])) for o in cell.get("outputs", [])) if o]
     nb["cells"] = [c for c in nb["cells"] if shown(c) and not text(c["source"]).startswith("<!-- WARNING: THIS FILE WAS AUTOGEN")]

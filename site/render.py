@@ -10,13 +10,14 @@ import shutil
 import sys
 import tempfile
 import time
-from html import escape, unescape
+from html import unescape
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import cards  # noqa: E402
 
 # What smalldocs says it leaves to Quarto, or does otherwise
 EXPECTED = r"^(execute\.enabled|unknown key (lang|website\.image-alt)|format\.html\.(highlight-style|html-math-method|respect-user-color-scheme)|theme site/)|repo-actions is not read"
@@ -30,7 +31,7 @@ def copy_sources(work):
     config = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
     made = yaml.safe_load((ROOT / "site" / "_sidebar.yml").read_text(encoding="utf-8"))
     config["website"]["sidebar"] |= made["website"]["sidebar"]
-    del config["project"]["pre-render"], config["ipynb-filters"], config["metadata-files"]
+    del config["project"]["pre-render"], config["project"]["post-render"], config["ipynb-filters"], config["metadata-files"]
     (work / "_quarto.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
@@ -62,21 +63,14 @@ def without_actions(html):
     return bare if bare == html else bare.replace(" has-margin", "", 1)
 
 
-def with_card(html, site):
-    """The picture that other sites show beside a link has one address for all pages, and words."""
-    html = re.sub(rf'content="{site["site-url"]}/[^"]*{site["image"]}"', f'content="{site["site-url"]}/{site["image"]}"', html)
-    words = f'<meta property="og:image:alt" content="{escape(site["image-alt"])}">'
-    return html if "og:image:alt" in html else html.replace('<meta name="twitter:title"', words + '<meta name="twitter:title"', 1)
-
-
 def finish(site):
     """Nothing from elsewhere, no links to edit what was made, and the right picture of the site."""
-    config = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))["website"]
     for page in site.rglob("*.html"):
         html = page.read_text(encoding="utf-8")
         if 'class="math ' in html: html = mathml(html)
         if not (ROOT / page.relative_to(site)).with_suffix(".ipynb").exists(): html = without_actions(html)
-        page.write_text(with_card(html, config), encoding="utf-8")
+        page.write_text(html, encoding="utf-8")
+    cards.main(site)
     for sheet in site.rglob("*.css"):
         css = sheet.read_text(encoding="utf-8")
         sheet.write_text(re.sub(r'@import\s+url\(\s*["\']?https?://[^)]*\)\s*;?', "", css), encoding="utf-8")

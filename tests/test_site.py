@@ -5,6 +5,7 @@ SITE=_site tests a site that is there, say one that Quarto made; otherwise `site
 import ast
 import functools
 import http.server
+import json
 import os
 import re
 import subprocess
@@ -24,6 +25,7 @@ PATIENCE = 180_000  # milliseconds, for a machine that is busy with other tests
 CODE = {"index.html", "nbs/01-learning_curves.html"}  # where axe looks at every word of the code too: it takes seconds a page
 LIMIT = 3_000_000  # bytes of a page with its pictures
 sys.path.insert(0, str(ROOT / "site"))
+from filter import quoted  # noqa: E402
 from shared import citations, cited, lessons, notebooks, title  # noqa: E402
 
 sys.path.pop(0)
@@ -104,6 +106,13 @@ def test_every_picture_is_told_in_words(pages):
     wordless = [f"{name}: {str(t)[:80]}" for name, soup in pages.items() for t in soup.find_all("img") if not t.has_attr("alt")]
     empty = [f"{name}: {str(t)[:80]}" for name, soup in pages.items() for t in soup.select("main img") if not t.get("alt", "").strip()]
     assert not wordless + empty
+
+
+def test_words_of_pictures_are_yaml():
+    """Quarto reads the options of a cell as YAML, and stops at a colon in a sentence without quotes."""
+    cells = [c for p in notebooks(ROOT) for c in json.loads(p.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
+    options = [m for c in cells for m in re.findall(r"^#\| *(fig-alt:.+)$", quoted("".join(c["source"])), re.M)]
+    assert len(options) > 20 and all(isinstance(yaml.safe_load(o)["fig-alt"], str) for o in options)
 
 
 def test_pages_are_small(site, pages):
