@@ -4,87 +4,37 @@ import runpy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
-from transfer_course import checks, gabor
+from transfer_course import checks
 
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path, monkeypatch): monkeypatch.setenv("TRANSFER_COURSE_HOME", str(tmp_path))
 
 
-def gain_on_materials():
-    runs = [r for r in checks.data.result("learning_curves")["rows"] if (r["target"], r["labels"]) == ("materials", 2)]
-    mean = {s: np.mean([r["accuracy"] for r in runs if r["start"] == s]) for s in ("pretrained", "from scratch")}
-    return 100 * (mean["pretrained"] - mean["from scratch"])
+LOOKED_UP = ("01-1", "05-1", "06-1", "07-1", "09-4")  # answers that are numbers: the reference is computed from the stored results
 
 
-def seconds_needed(accuracies, seconds, goal):
-    i = np.flatnonzero(np.array(accuracies) >= goal)
-    return float(np.sum(seconds[:i[0] + 1])) if len(i) else float("nan")
+def tables():
+    """The reference solutions and the wrong ones of all lessons, from exercises_NN.py."""
+    right, wrong = {}, []
+    for path in sorted(Path(__file__).parent.glob("exercises_*.py")):
+        found = runpy.run_path(str(path))
+        right |= found["RIGHT"]
+        wrong += found["WRONG"]
+    return right, wrong
 
 
-def strictly_above(accuracies, seconds, goal):
-    i = np.flatnonzero(np.array(accuracies) > goal)
-    return float(np.sum(seconds[:i[0] + 1])) if len(i) else float("nan")
-
-
-def my_gabor(size, wavelength, theta, sigma, phase): return gabor.gabor(size, wavelength, theta, sigma, phase=phase)
-
-
-def direction(x): return 30 * int(gabor.energies(x[None], gabor.bank((7,), 6)).mean((0, 2, 3)).argmax())
-
-
-def shuffled(weight, seed=0):
-    rows = weight.flatten(1)
-    order = torch.randperm(rows.shape[1], generator=torch.Generator().manual_seed(seed))
-    return rows[:, order].view_as(weight)
-
-
-def between_filters(weight, seed=0):
-    order = torch.randperm(weight.numel(), generator=torch.Generator().manual_seed(seed))
-    return weight.flatten()[order].view_as(weight)
-
-
-def in_place(weight, seed=0):
-    weight.copy_(shuffled(weight, seed))
-    return weight
-
-
-def placed(x, pairs):
-    h, w = x.shape[2] // 2, x.shape[3] // 2
-    quarters = [x[..., :h, :w], x[..., :h, w:], x[..., h:, :w], x[..., h:, w:]]
-    return torch.cat([gabor.energies(q, pairs).mean((2, 3)) for q in quarters], 1)
-
-
-RIGHT = {"01-1": gain_on_materials, "01-2": lambda labels: max(1, round(100 / -(-labels * 10 // 32))), "01-3": seconds_needed,
-         "02-1": my_gabor, "02-2": direction, "02-3": shuffled, "02-4": placed}
-
-WRONG = [
-    ("01-1", 101, "between -100 and 100"), ("01-1", -90, "too low"), ("01-1", "ten", "number was expected"), ("01-1", ..., "three dots"),
-    ("01-2", lambda labels: max(1, round(100 * 32 / labels)), "steps"), ("01-2", lambda labels: round(100 / -(-labels * 10 // 32)), "less than one epoch"),
-    ("01-2", lambda labels: 100 * 32 / (labels * 10), "whole numbers"), ("01-2", lambda labels: 20, "steps"),
-    ("01-3", lambda a, s, goal: next((t for x, t in zip(a, s) if x >= goal), float("nan")), "one epoch alone|had passed"),
-    ("01-3", strictly_above, "at the goal or above"), ("01-3", lambda a, s, goal: sum(s), "had passed|nan was expected"),
-    ("01-3", lambda a, s, goal: None, "number was expected"), ("01-3", lambda a, s: 0, "raised TypeError"), ("01-3", 5, "function was expected"),
-    ("02-1", lambda *n: None, "gave None"), ("02-1", lambda k, w, t, s, p: gabor.gabor(k, w, -t, s, phase=p), "y points down"),
-    ("02-1", lambda k, w, t, s, p: gabor.gabor(k, w, t, s, phase=p).T, "exchanged"), ("02-1", lambda k, w, t, s, p: gabor.gabor(k, w, np.radians(t), s, phase=p), "radians"),
-    ("02-1", lambda k, w, t, s, p: gabor.gabor(k, w, t, s, phase=-p), "other sign"), ("02-1", lambda k, w, t, s, p: torch.zeros(k, k + 1), "shape"),
-    ("02-2", lambda x: (direction(x) + 90) % 180, "along and across"), ("02-2", lambda x: 0, "away from the truth"), ("02-2", lambda x: direction(x) / 30, "was expected|away"),
-    ("02-3", between_filters, "its own numbers"), ("02-3", in_place, "make a copy"), ("02-3", lambda w, seed=0: w, "still in their places"),
-    ("02-3", lambda w, seed=0: w.flatten(1)[:, torch.randperm(147)].view_as(w), "two different"), ("02-3", lambda w, seed=0: shuffled(w, 0), "the same result"),
-    ("02-4", lambda x, pairs: gabor.energies(x, pairs).mean((2, 3)), "shape"), ("02-4", lambda x, pairs: gabor.energies(x, pairs).mean((2, 3)).repeat(1, 4), "stands out"),
-    ("02-4", lambda x, pairs: placed(x, pairs).view(len(x), 4, -1).sort(1).values.flatten(1), "same block"),
-]
+RIGHT, WRONG = tables()
 
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_reference_solution_passes(name):
-    answer = RIGHT[name]() if name == "01-1" else RIGHT[name]
-    report = checks.check(name, answer)
-    assert report, report
+    answer = RIGHT[name]() if name in LOOKED_UP else RIGHT[name]
+    for _ in range(1 if name in LOOKED_UP else 3):
+        report = checks.check(name, answer)
+        assert report, report
     assert checks.solved()[name]
 
 
@@ -96,14 +46,8 @@ def test_a_popular_mistake_gets_its_own_message(name, answer, says):
 
 
 def test_every_exercise_has_a_solution_three_wrong_ones_and_hints():
-    """In this file or in one of its neighbours, test_checks_NN.py."""
-    right, wrong = set(), []
-    for path in Path(__file__).parent.glob("test_checks*.py"):
-        tables = runpy.run_path(str(path))
-        right |= set(tables["RIGHT"])
-        wrong += [row[0] for row in tables["WRONG"]]
     for name, (_, hints) in checks.EXERCISES.items():
-        assert name in right and wrong.count(name) >= 3 and len(hints) >= 2, name
+        assert name in RIGHT and sum(n == name for n, _, _ in WRONG) >= 3 and len(hints) >= 2, name
 
 
 def test_hints_come_one_at_a_time_and_end():
@@ -120,18 +64,18 @@ def test_an_unknown_exercise_gets_a_suggestion():
 @pytest.mark.parametrize("text", ["5", "{}", "null", "[1, 2]", "[[", '{"02-3": 1}', ""])
 def test_a_damaged_file_of_solved_exercises_is_no_error(text):
     checks.solved_file().write_text(text)
-    assert not any(checks.solved().values()) and checks.check("02-3", shuffled)
+    assert not any(checks.solved().values()) and checks.check("02-3", RIGHT["02-3"])
     assert checks.solved()["02-3"]
 
 
 def test_names_of_another_version_are_kept():
     checks.solved_file().write_text('["99-9"]')
-    checks.check("02-3", shuffled)
+    checks.check("02-3", RIGHT["02-3"])
     assert json.loads(checks.solved_file().read_text()) == ["02-3", "99-9"]
 
 
 def test_the_summary_is_a_table_of_lessons_and_exercises():
-    checks.check("02-3", shuffled)
+    checks.check("02-3", RIGHT["02-3"])
     table = checks.summary()
     assert table.loc["02", "3"] == "solved" and table.loc["02", "1"] == "open" and set(table.index) == {n[:2] for n in checks.EXERCISES}
 

@@ -1,18 +1,10 @@
-"""The exercises of lesson 06: the reference solution passes, and wrong ones that are popular fail with a message of their own."""
+"""Exercises of lesson 06: reference solutions, and wrong ones with a part of the message that each shall get; test_checks.py tries them all."""
 import math
-import re
 
-import pytest
 import torch
 import torch.nn.functional as F
 
 from transfer_course import checks
-
-pytestmark = pytest.mark.skipif("06-2" not in checks.EXERCISES, reason="the checks of lesson 06 are not in the package")
-
-
-@pytest.fixture(autouse=True)
-def own_home(tmp_path, monkeypatch): monkeypatch.setenv("TRANSFER_COURSE_HOME", str(tmp_path))
 
 
 def measured_gain():
@@ -38,7 +30,7 @@ def with_zeros(a, y, b, z):
 def by_all(scores, y): return F.cross_entropy(scores, y, ignore_index=-1, reduction="sum") / len(y)
 
 
-RIGHT = {"06-1": measured_gain, "06-2": lambda: masked_loss, "06-3": lambda: join, "06-4": lambda: lambda loss: 1 / (2 * loss)}
+RIGHT = {"06-1": measured_gain, "06-2": masked_loss, "06-3": join, "06-4": lambda loss: 1 / (2 * loss)}
 
 WRONG = [
     ("06-1", ..., "three dots"), ("06-1", 60, "too high"), ("06-1", -80, "too low"), ("06-1", 400, "between -100 and 100"), ("06-1", "few", "number was expected"),
@@ -52,22 +44,3 @@ WRONG = [
     ("06-4", lambda loss: 1 / loss, "s/2"), ("06-4", lambda loss: math.exp(-loss), "lower"), ("06-4", lambda loss: 1., "lower"), ("06-4", lambda loss: math.log(2 * loss), "above 0|lower"),
     ("06-4", lambda loss: None, "number was expected"),
 ]
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_the_reference_solution_passes(name):
-    for _ in range(5): assert checks.check(name, RIGHT[name]()), checks.check(name, RIGHT[name]())
-
-
-@pytest.mark.parametrize("i", range(len(WRONG)))
-def test_a_wrong_one_fails(i):
-
-    name, answer, message = WRONG[i]
-    for _ in range(3):
-        report = checks.check(name, answer)
-        assert not report and re.search(message, report.text), report
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_there_are_hints(name):
-    assert len(checks.EXERCISES[name][1]) >= 2
