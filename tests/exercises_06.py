@@ -37,7 +37,7 @@ WRONG = [
     ("06-2", lambda s, y: F.cross_entropy(s, y, ignore_index=-1), "gave nan"), ("06-2", by_all, "divided by all pictures"),
     ("06-2", lambda s, y: F.cross_entropy(s, y.clamp(min=0)), "must not count|nothing to learn"), ("06-2", lambda s, y: F.cross_entropy(s, y), "raised IndexError"),
     ("06-2", lambda s, y: F.cross_entropy(s, y, ignore_index=-1, reduction="sum"), "the sum|was expected"), ("06-2", lambda s, y: None, "number was expected"),
-    ("06-2", lambda s, y: masked_loss(s, y) if (y >= 0).any() else 1., "nothing to learn"), ("06-2", 3, "function was expected"),
+    ("06-2", lambda s, y: masked_loss(s, y) if (y >= 0).any() else 1., "nothing to learn"), ("06-2", lambda s, y: masked_loss(s, y) if (y >= 0).any() else 0, "without a gradient"), ("06-2", 3, "function was expected"),
     ("06-3", with_zeros, "came out as 0"), ("06-3", lambda a, y, b, z: (join(a, y, b, z)[0], join(a, y, b, z)[1].flip(1)), "does not belong to"),
     ("06-3", lambda a, y, b, z: (join(a, y, b, z)[0].flip(0), join(a, y, b, z)[1]), "first the pictures"), ("06-3", lambda a, y, b, z: join(a, y, b, z)[0], "two things"),
     ("06-3", lambda a, y, b, z: (join(a, y, b, z)[0], torch.cat([y, z])), "shape"), ("06-3", lambda a, y, b, z: (join(a, y, b, z)[0], join(a, y, b, z)[1].float()), "int64"),

@@ -24,12 +24,13 @@ def square(a, b): return (a - b).square().sum()
 def my_coral(zs, zt): return square(cov(zs), cov(zt)) / (4 * zs.shape[1] ** 2)
 
 
-def pass_through(net, x, train=True, reset=True, back=True, momentum=None, passes=1):
+def pass_through(net, x, train=True, reset=True, back=True, momentum=None, passes=1, kinds=transductive.NORMS):
+    net.train(train)
     for m in net.modules():
-        if isinstance(m, transductive.NORMS):
+        if isinstance(m, transductive.NORMS) and not isinstance(m, kinds): m.eval()
+        if isinstance(m, kinds):
             if reset: m.reset_running_stats()
             m.momentum = momentum
-    net.train(train)
     with torch.no_grad():
         for _ in range(passes): net(x)
     return net.eval() if back else net
@@ -57,4 +58,5 @@ WRONG = [
     ("07-4", lambda net, x: pass_through(net, x, train=False, reset=False), "eval mode while"), ("07-4", lambda net, x: pass_through(net, x, reset=False, momentum=0.1), "of the way"),
     ("07-4", lambda net, x: pass_through(net, x, back=False), "train mode"), ("07-4", with_training, "a weight has changed"), ("07-4", lambda net, x: None, "return the network"),
     ("07-4", lambda net, x: net(x), "return the network"),
+    ("07-4", lambda net, x: pass_through(net, x, kinds=torch.nn.BatchNorm2d), "more than one kind"),
 ]

@@ -600,7 +600,7 @@ def some_labels(masked_loss, missing):
     if missing: need(abs(got - want * (8 - missing)) > 1e-4, "this is the sum; the mean over the pictures with a label was asked for")
     need(abs(got - want) < 1e-4, f"with {missing} of 8 labels missing it gave {got:.3f}, and {want:.3f} was expected; a picture without a label must not count")
 
-# %% ../nbs/94-checks.ipynb #53b7a6dc
+# %% ../nbs/94-checks.ipynb #08ba9c12
 def no_labels(masked_loss):
     "The case of a batch without a single label."
     import torch
@@ -609,6 +609,7 @@ def no_labels(masked_loss):
     value = need_number(got.item() if hasattr(got, "item") else got, "masked_loss without a single label")
     need(not np.isnan(value), "without a single label it gave nan: one such batch would spoil the whole network")
     need(value == 0, f"without a single label it gave {value:g}: there is nothing to learn, so 0 was expected")
+    need(getattr(got, "requires_grad", False), "without a single label it gave a 0 without a gradient: backward() would stop the training there")
     return "tried with 0, 3, 5 and all labels missing"
 
 # %% ../nbs/94-checks.ipynb #b6592177
@@ -724,26 +725,27 @@ def _(my_coral):
     need(getattr(my_coral(z, b), "requires_grad", False), "the result carries no gradient, so no network could learn from it: stay with torch, without .item() or numpy")
     return "the formula, tried on 6 pairs of clouds; the gradient flows"
 
-# %% ../nbs/94-checks.ipynb #835234c5
+# %% ../nbs/94-checks.ipynb #f0f424cb
 def normed(seed=0):
     "A small network with BatchNorm that remembers other pictures, and new pictures: (net, x)."
     torch.manual_seed(seed)
-    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 5), torch.nn.BatchNorm1d(5), torch.nn.Linear(5, 2))
     for _ in range(30): net.train()(torch.randn(16, 3, 8, 8))
     return net.eval(), 3 * torch.randn(40, 3, 8, 8) + 2
 
-# %% ../nbs/94-checks.ipynb #03d5977a
+# %% ../nbs/94-checks.ipynb #9a962300
 @exercise("07-4", "In `train` mode a pass through the network updates the statistics; in `eval` mode it does not.", "`m.reset_running_stats()` forgets the old ones; with `m.momentum = None` BatchNorm keeps a plain mean over all batches.",
           "Use torch.no_grad(), and go back to eval mode before you return the network.")
 def _(my_adabn):
     need_function(my_adabn)
     net, x = normed(random.randrange(1000))
-    weights, old = [p.detach().clone() for p in net.parameters()], net[1].running_mean.clone()
+    weights, old, flat = [p.detach().clone() for p in net.parameters()], net[1].running_mean.clone(), net[5].running_mean.clone()
     with torch.no_grad(): z = net[0](x)
     got = my_adabn(net, x)
     need(isinstance(got, torch.nn.Module), f"my_adabn(net, x) gave {type(got).__name__}: return the network")
     need(all(torch.equal(p, q) for p, q in zip(weights, got.parameters())), "a weight has changed: AdaBN changes means and variances alone")
     new_statistics(got[1], old, z)
+    need(not torch.equal(got[5].running_mean, flat), "one layer still holds its old mean: BatchNorm comes in more than one kind, and this network has two of them")
     need(not got.training, "the network came back in train mode: predictions would depend on the batch")
     return "means and variances are those of the new pictures, the weights are as before, and the network is in eval mode"
 

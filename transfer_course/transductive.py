@@ -371,11 +371,11 @@ def check_adapt(net, source, target, loss, weight, epochs, lr, batch_size, seed,
     check_loss(net, loss, source); check_number(weight, "weight", open_low=False)
     training.check_fit(net, target, epochs, lr, batch_size, None, seed, augment=augment, watch=watch or training.as_is)
 
-# %% ../nbs/07-transductive.ipynb #2e2f84dc
+# %% ../nbs/07-transductive.ipynb #6ef63b00
 METHODS = {  # name: (function of the features' width -> loss, weight)
     "source only": (lambda width: source_only, 0.), "AdaBN": (lambda width: source_only, 0.),
-    "self-training": (lambda width: self_training, 1.), "MMD": (lambda width: mmd, 10.), "CORAL": (lambda width: coral, 100.), "DANN": (DANN, 1.),
-    "MCC": (lambda width: mcc, 1.), "IM + CORAL": (lambda width: im_coral, 1.),
+    "self-training": (lambda width: self_training, 1.), "MMD": (lambda width: mmd, 10.), "CORAL": (lambda width: coral, 10.), "DANN": (DANN, 0.3),
+    "MCC": (lambda width: mcc, 3.), "IM + CORAL": (lambda width: im_coral, 1.),
     "SHOT": (lambda width: source_only, 0.), "oracle": (lambda width: source_only, 0.)}
 
 # %% ../nbs/07-transductive.ipynb #bab04838
