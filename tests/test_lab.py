@@ -82,31 +82,36 @@ def lab(folder, package, settings):
 
 
 def saved(page, path):
-    """Save by the keyboard. -> the notebook, once every cell of code has its number or one has failed; None before"""
+    """Wait until the kernel rests, and save by the keyboard. -> the notebook; None while it is half written"""
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached")
     page.keyboard.press("Control+s")
     page.wait_for_timeout(1500)
-    try: notebook = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError: return None  # half written
-    numbers = [c["execution_count"] for c in notebook["cells"] if c["cell_type"] == "code" and "".join(c["source"]).strip()]
-    return notebook if all(numbers) or errors(notebook) else None
+    try: return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError: return None
 
 
-def begin(page):
-    """Choose "Run All Cells" in the menu. -> does the kernel work now?"""
+def numbers(notebook):
+    """The numbers of the cells of code: None where a cell has not been run."""
+    return [c["execution_count"] for c in notebook["cells"] if c["cell_type"] == "code" and "".join(c["source"]).strip()]
+
+
+def begin(page, path):
+    """Choose "Run All Cells" in the menu. -> has a cell been run? A kernel that is just starting may lose the order."""
     page.keyboard.press("Escape")
     page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
     page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
-    busy = page.locator(".jp-Notebook-ExecutionIndicator[data-status=busy]")
-    for _ in range(100):
-        if busy.count(): return True
-        page.wait_for_timeout(200)
+    page.wait_for_timeout(5000)
+    notebook = saved(page, path)
+    return notebook and any(numbers(notebook))
 
 
 def run_all_cells(page, path):
-    """Run a notebook by the menu. -> the notebook as saved"""
-    wait_for(lambda: begin(page), "a kernel that works")
-    return wait_for(lambda: saved(page, path), "the notebook with all its cells run")
+    """Run a notebook by the menu. -> the notebook as saved, once every cell of code has its number or one has failed"""
+    wait_for(lambda: begin(page, path), "a cell that was run")
+    def done():
+        notebook = saved(page, path)
+        return notebook if notebook and (all(numbers(notebook)) or errors(notebook)) else None
+    return wait_for(done, "the notebook with all its cells run")
 
 
 def errors(notebook):

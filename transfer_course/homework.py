@@ -458,14 +458,15 @@ class Messenger:
         self.work.start()
         reply = self.work.ask(get=self.name, args=list(args), named=named)
         if "error" not in reply: return reply["value"]
-        if reply["error"] == "missing": raise Wrong(f"{self.name} is not defined{self.work.why()}")
+        if reply["error"] == "missing": raise Wrong(f"{self.name} is not defined{self.work.why(self.name)}")
         if reply["error"].startswith("NotImplementedError"): raise Wrong(f"{self.name} is not written yet")
         raise Wrong(f"{self.name} raised {reply['error']}")
 
-def _why(self):
-    "The first cell that failed, as a likely reason."
-    bad = {**self.errors, **self.lost}
-    return f"; code cell {min(k for k in bad if k is not None)} of the notebook: {bad[min(k for k in bad if k is not None)]}" if any(k is not None for k in bad) else ""
+def _why(self, name):
+    "As a likely reason, the failed cell that should define the name, or else the first one that failed."
+    bad = {i: error for i, error in {**self.errors, **self.lost}.items() if i is not None}
+    i = min([i for i in bad if f"def {name}(" in self.cells.get(i, "")] or bad, default=None)
+    return "" if i is None else f"; code cell {i} of the notebook: {bad[i]}"
 
 Work.why = _why
 
