@@ -95,23 +95,22 @@ def numbers(notebook):
     return [c["execution_count"] for c in notebook["cells"] if c["cell_type"] == "code" and "".join(c["source"]).strip()]
 
 
-def begin(page, path):
-    """Choose "Run All Cells" in the menu. -> has a cell been run? A kernel that is just starting may lose the order."""
+def run_once(page, path):
+    """Choose "Run All Cells" in the menu. -> the notebook, once every cell of code has its number or one has failed; None if nothing moves for 20 seconds"""
     page.keyboard.press("Escape")
     page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
     page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
-    page.wait_for_timeout(5000)
-    notebook = saved(page, path)
-    return notebook and any(numbers(notebook))
+    seen, since = None, time.time()
+    while time.time() - since < 20:
+        page.wait_for_timeout(1000)
+        notebook = saved(page, path)
+        if notebook and (all(numbers(notebook)) or errors(notebook)): return notebook
+        if notebook and numbers(notebook) != seen: seen, since = numbers(notebook), time.time()
 
 
 def run_all_cells(page, path):
-    """Run a notebook by the menu. -> the notebook as saved, once every cell of code has its number or one has failed"""
-    wait_for(lambda: begin(page, path), "a cell that was run")
-    def done():
-        notebook = saved(page, path)
-        return notebook if notebook and (all(numbers(notebook)) or errors(notebook)) else None
-    return wait_for(done, "the notebook with all its cells run")
+    """Run a notebook by the menu, again if a busy machine lost the order or a part of it. -> the notebook as saved"""
+    return wait_for(lambda: run_once(page, path), "the notebook with all its cells run")
 
 
 def errors(notebook):
