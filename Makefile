@@ -10,7 +10,7 @@ VENV   ?= .venv
 ARGS   ?=
 TESTS  ?= nbs tests
 PYTEST_ARGS ?=
-NOTEBOOKS ?= $(wildcard nbs/[0-9]*.ipynb)
+NOTEBOOKS ?= $(wildcard nbs/[0-9]*.ipynb nbs/*/[0-9]*.ipynb)
 RUN     = $(VENV)/bin/python
 STAMP   = $(VENV)/.installed
 NEED   := $(shell sed -n 's/^min_python *= *//p' settings.ini)
