@@ -15,7 +15,7 @@ from torch import nn
 
 from transfer_course import backbones, data
 
-CIFAR = Path(__file__).parents[2] / "shared" / "data" / "cifar10-jpeg.tar"
+CIFAR = Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg.tar"
 SHIPPED = backbones.weights_path("coursenet")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's own
 

@@ -12,7 +12,7 @@ import torch
 
 from transfer_course import cli, homework
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "nbs" / "homework"
 BOOKS = sorted(FOLDER.glob("*.ipynb"))
 books = pytest.mark.parametrize("path", BOOKS, ids=lambda p: p.stem)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 LESSON = "02-gabor.ipynb"  # it has sliders that need a kernel
 PARTS = ["nbs", "transfer_course", "settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "constraints.txt"]
 PATIENCE = 600  # seconds, for a machine that is busy with other tests

@@ -20,7 +20,7 @@ import yaml
 
 bs4 = pytest.importorskip("bs4", reason="beautifulsoup4 comes with nbconvert, and is not here")
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 180_000  # milliseconds, for a machine that is busy with other tests
 CODE = {"index.html", "nbs/01-learning_curves.html"}  # where axe looks at every word of the code too: it takes seconds a page
 LIMIT = 3_000_000  # bytes of a page with its pictures
