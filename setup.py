@@ -24,6 +24,6 @@ setup(
     # The notebooks travel inside the wheel as transfer_course/lessons, so that `transfer-course lessons` can copy them.
     packages=["transfer_course", "transfer_course.lessons", "transfer_course.lessons.homework"],
     package_dir={"transfer_course": "transfer_course", "transfer_course.lessons": "nbs", "transfer_course.lessons.homework": "nbs/homework"},
-    package_data={"transfer_course": ["weights/*", "texts/*"], "transfer_course.lessons": ["*.ipynb", "results/*.json"],
+    package_data={"transfer_course": ["sets.toml", "weights/*", "texts/*"], "transfer_course.lessons": ["*.ipynb", "results/*.json"],
                   "transfer_course.lessons.homework": ["*.ipynb"]},
 )

@@ -53,7 +53,7 @@ def installed(wheel, tmp_path_factory):
 
 def expected_files(source):
     here = source / "transfer_course"
-    yield from (f"transfer_course/{p.relative_to(here).as_posix()}" for p in [*here.glob("*.py"), *here.glob("weights/*"), *here.glob("texts/*")] if p.is_file())
+    yield from (f"transfer_course/{p.relative_to(here).as_posix()}" for p in [*here.glob("*.py"), here / "sets.toml", *here.glob("weights/*"), *here.glob("texts/*")] if p.is_file())
     nbs = source / "nbs"
     yield from (f"transfer_course/lessons/{p.relative_to(nbs).as_posix()}" for p in [*nbs.glob("*.ipynb"), *nbs.glob("homework/*.ipynb"), *nbs.glob("results/*.json")])
 
