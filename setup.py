@@ -22,7 +22,7 @@ setup(
     extras_require={"dev": cfg["dev_requirements"].split()},
     entry_points={"console_scripts": [cfg["console_scripts"]]},
     # The notebooks travel inside the wheel as transfer_course/lessons, so that `transfer-course lessons` can copy them.
-    packages=["transfer_course", "transfer_course.lessons", "transfer_course.lessons.homework"],
+    packages=["transfer_course", "transfer_course.checks", "transfer_course.lessons", "transfer_course.lessons.homework"],
     package_dir={"transfer_course": "transfer_course", "transfer_course.lessons": "nbs", "transfer_course.lessons.homework": "nbs/homework"},
     package_data={"transfer_course": ["weights/*", "texts/*"], "transfer_course.lessons": ["*.ipynb", "results/*.json"],
                   "transfer_course.lessons.homework": ["*.ipynb"]},
