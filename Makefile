@@ -1,8 +1,8 @@
 # make lab         JupyterLab on the course's map         ARGS="--no-browser --port 8899" passes options
 # make test        every notebook and tests/, as tests    TESTS=nbs/02-gabor.ipynb, PYTEST_ARGS="-x -k Cell" select
 #                                                         RECORD=nbs/results/machine.json keeps the seconds it took
-# make export      nbs/*.ipynb -> transfer_course/*.py
-# make outputs     runs every notebook and stores its outputs    NOTEBOOKS=nbs/02-gabor.ipynb
+# make export      nbs/ -> transfer_course/
+# make outputs     runs the lessons and rooms and stores their outputs    NOTEBOOKS=nbs/02-gabor.ipynb
 # make site        the website, into _site/               make benchmarks    speed, side by side
 # The first call makes .venv (minutes, several GB); later calls take it as it is.
 PYTHON ?= python3
@@ -10,7 +10,8 @@ VENV   ?= .venv
 ARGS   ?=
 TESTS  ?= nbs tests
 PYTEST_ARGS ?=
-NOTEBOOKS ?= $(wildcard nbs/[0-9]*.ipynb nbs/*/[0-9]*.ipynb)
+ROOMS   = workbench checks programs
+NOTEBOOKS ?= $(wildcard nbs/[0-9]*.ipynb $(ROOMS:%=nbs/%/[0-9]*.ipynb))
 RUN     = $(VENV)/bin/python
 STAMP   = $(VENV)/.installed
 NEED   := $(shell sed -n 's/^min_python *= *//p' settings.ini)

@@ -27,6 +27,7 @@ except ImportError:  # a plain `pytest tests` without nbval
     IPyNbCell = ()
 
 COMPARED = {"data", "stdout", "text/plain", "ename", "evalue"}
+ROOMS = ("workbench", "checks", "programs", "homework")
 NUMBER = re.compile(r"([-−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(\s?%)?")
 
 
@@ -83,11 +84,16 @@ def pytest_collection_modifyitems(items):
 started, notebooks = time.time(), defaultdict(lambda: [0, 0, 0.0])
 
 
+def name_of(path):
+    """A lesson by its file's name, a notebook of another folder of nbs/ with its folder."""
+    return path.name if path.parent.name not in ROOMS else f"{path.parent.name}/{path.name}"
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if isinstance(item, IPyNbCell):
-        row = notebooks[item.path.name]
+        row = notebooks[name_of(item.path)]
         row[0] += report.when == "call"
         row[1] += report.failed
         row[2] += report.duration
