@@ -198,7 +198,7 @@ def in_parts(model, x, y, n=4):
 def fine_tuned(task, lr, seed=0, net=None, lr_ratio=10., steps=60):
     "MiniLM with all weights adapted to a task."
     net = (net or backbones.load("minilm")).replace_head(len(task.classes), seed)
-    how = dict(optimizer=fused_adamw, params=finetuning.groups(net, lr, lr_ratio))
+    how = dict(optimizer=fused_adamw, params=finetuning.param_groups(net, lr, lr_ratio))
     training.fit(net, task, how_long(len(task.x_train), steps), lr, batch_size=16, seed=seed, **how)
     return net
 
@@ -383,7 +383,7 @@ def learn_tags(
     lr, seed=0, steps=60):
     "A Tagger trained on the sentences, with rates that fall towards the input."
     tagger, task = Tagger(net, seed=seed), tag_task(sentences)
-    training.fit(tagger, task, how_long(len(sentences), steps), lr, 16, seed, tag_loss, fused_adamw, params=finetuning.groups(net, lr, 10.))
+    training.fit(tagger, task, how_long(len(sentences), steps), lr, 16, seed, tag_loss, fused_adamw, params=finetuning.param_groups(net, lr, 10.))
     return tagger
 
 # %% ../nbs/09-language.ipynb #d43f9e4c

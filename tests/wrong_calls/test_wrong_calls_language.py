@@ -56,7 +56,7 @@ CALLS = [  # call, error, the sentence begins or holds
     (lambda: language.extract(net(), X, ["layer7"]), ValueError, r"stage 'layer7' does not exist in minilm.*did you mean"),
     (lambda: language.predict(net(), [b"Good."]), ValueError, r"x must hold sentences, but x\[0\] is b'Good.'"),
     (lambda: language.pieces(net(), ""), ValueError, r"x must hold sentences, but x\[0\] is ''"),
-    (lambda: finetuning.fine_tune(net(), data.load("digits"), 1, 0, keep=False), TypeError, r"x must be a list of sentences, got Tensor"),
+    (lambda: finetuning.fine_tune(net(), data.load("digits"), 1, 0, cache=False), TypeError, r"x must be a list of sentences, got Tensor"),
     (lambda: language.add_lora(backbones.course_net()), TypeError, r"net must be a TextBackbone, got Backbone: load one with"),
     (lambda: language.add_lora(language.add_lora(backbones.load("minilm"))), ValueError, r"net has LoRA additions already"),
     (lambda: language.add_lora(backbones.load("minilm"), rank=0), ValueError, r"rank must be a whole number of 1 or more, got 0"),
