@@ -49,7 +49,8 @@ def links(path):
              f"[Notebook]({REPO}/blob/main/{at})"]
     if (ROOT / "api" / f"{read(path).module}.qmd").exists(): parts.append(f"[Functions]({up(path)}../api/{read(path).module}.qmd)")
     ran = seconds(ROOT).get(place(path))
-    if ran: parts.append(f"runs in {ran:.0f} s on {seconds(ROOT, 'cores')} cores")
+    unit = seconds(ROOT, "reference_seconds")
+    if ran: parts.append(f"runs in {ran:.0f} s on {seconds(ROOT, 'cores')} cores" + (f" ({ran / unit:.0f} reference runs)" if unit else ""))
     return "::: {.lesson-links}\n" + " · ".join(parts) + "\n:::\n"
 
 
