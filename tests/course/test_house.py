@@ -25,23 +25,21 @@ ROOM = 350  # lines of an exported room
 # BEGIN OPEN
 OPEN_CIRCLES = ""
 OPEN_FLOORS = ""
-OPEN_PRIVATE = "language"
+OPEN_PRIVATE = ""
 OPEN_SHARE = """
     03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb
     09-language.ipynb"""
 OPEN_AVERAGE = "0.42"
 OPEN_RAISE = """
-    03-features.ipynb 04-finetuning.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb
-    08-unsupervised.ipynb 09-language.ipynb"""
+    03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb
+    09-language.ipynb"""
 OPEN_CHECK = """
-    03-features.ipynb 04-finetuning.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb
-    08-unsupervised.ipynb 09-language.ipynb"""
+    03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb
+    09-language.ipynb"""
 OPEN_WIDTH = """
-    03-features.ipynb 04-finetuning.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb
-    08-unsupervised.ipynb 09-language.ipynb workbench/10-tasks.ipynb workbench/11-photographs.ipynb
-    workbench/12-glyphs.ipynb workbench/13-shifts.ipynb workbench/14-folders.ipynb workbench/15-fetched.ipynb
-    workbench/16-data.ipynb workbench/20-backbones.ipynb workbench/24-small.ipynb workbench/30-training.ipynb
-    workbench/34-gabor_fit.ipynb workbench/40-plots.ipynb"""
+    03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb
+    09-language.ipynb workbench/00-door.ipynb workbench/20-backbones.ipynb workbench/24-small.ipynb
+    workbench/30-training.ipynb workbench/34-gabor_fit.ipynb workbench/40-plots.ipynb"""
 OPEN_ROOMS = "backbones plots training"
 OPEN_RUFF = "notebooks are being narrowed"
 # END OPEN
