@@ -2,11 +2,12 @@
 import numpy as np
 import torch
 
-from transfer_course import checks, gabor
+from transfer_course import gabor
+from transfer_course.course import result
 
 
 def gain_on_materials():
-    runs = [r for r in checks.data.result("learning_curves")["rows"] if (r["target"], r["labels"]) == ("materials", 2)]
+    runs = [r for r in result("learning_curves")["rows"] if (r["target"], r["labels"]) == ("materials", 2)]
     mean = {s: np.mean([r["accuracy"] for r in runs if r["start"] == s]) for s in ("pretrained", "from scratch")}
     return 100 * (mean["pretrained"] - mean["from scratch"])
 

@@ -1,11 +1,11 @@
 """Exercises of lesson 05: reference solutions, and wrong ones with a part of the message that each shall get; test_checks.py tries them all."""
 import numpy as np
 
-from transfer_course import checks
+from transfer_course.checks.scenarios import grid_means
 
 
 def lead():
-    means = checks.grid_cell("different", 20)
+    means = grid_means("different", 20)
     return 100 * (means["all"] - means["scratch"])
 
 
@@ -25,7 +25,7 @@ def unpaired(ours, rival):
 
 
 def best_strategy(shift, labels):
-    means = checks.grid_cell("similar" if shift < 0.6 else "different", labels if labels < 100 else "all")
+    means = grid_means("similar" if shift < 0.6 else "different", labels if labels < 100 else "all")
     return max(means, key=means.get)
 
 

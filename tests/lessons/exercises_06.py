@@ -4,12 +4,12 @@ import math
 import torch
 import torch.nn.functional as F
 
-from transfer_course import checks
+from transfer_course.checks.inductive import mean_test
 
 
 def measured_gain():
     where = dict(source="digits on photographs", task="digit", other="photograph", labels=30)
-    return 100 * (checks.mean_test(way="together", how="equal", **where) - checks.mean_test(way="alone", **where))
+    return 100 * (mean_test(way="together", how="equal", **where) - mean_test(way="alone", **where))
 
 
 def masked_loss(scores, y):

@@ -2,11 +2,12 @@
 import numpy as np
 import torch
 
-from transfer_course import checks, transductive
+from transfer_course import transductive
+from transfer_course.course import result
 
 
 def source_only_on_mnist_m():
-    rows = [r for r in checks.data.result("adaptation")["rows"] if r.get("case") is None]
+    rows = [r for r in result("adaptation")["rows"] if r.get("case") is None]
     return 100 * np.mean([r["accuracy"] for r in rows if (r["pair"], r["method"]) == ("MNIST → MNIST-M", "source only")])
 
 

@@ -1,6 +1,8 @@
 """Every exercise: the reference solution passes, and wrong ones that are popular fail with a message of their own."""
 import json
 import runpy
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,15 +48,45 @@ def test_a_popular_mistake_gets_its_own_message(name, answer, says):
 
 
 def test_every_exercise_has_a_solution_three_wrong_ones_and_hints():
-    for name, (_, hints) in checks.EXERCISES.items():
+    for name, (_, hints) in checks.exercises().items():
         assert name in RIGHT and sum(n == name for n, _, _ in WRONG) >= 3 and len(hints) >= 2, name
 
 
 def test_hints_come_one_at_a_time_and_end():
-    hints = checks.EXERCISES["02-3"][1]
+    hints = checks.exercises()["02-3"][1]
     checks._shown.pop("02-3", None)
     assert [checks.hint("02-3") for _ in hints] == list(hints)
     assert "last" in checks.hint("02-3")
+
+
+def loaded_after(code):
+    """The checks that a fresh Python has imported after the code."""
+    code += "\nimport sys; print(*sorted(m[23:] for m in sys.modules if m.startswith('transfer_course.checks.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_a_check_imports_the_checks_of_its_lesson_alone():
+    assert loaded_after("from transfer_course import checks") == []
+    assert loaded_after("from transfer_course.checks import check; check('07-2', 0)") == ["transductive"]
+    assert loaded_after("from transfer_course import checks; checks.hint('01-3')") == ["learning_curves"]
+    assert loaded_after("from transfer_course import checks; checks.summary()") == sorted(checks.LESSONS.values())
+
+
+def test_the_summary_of_all_exercises_imports_no_lesson():
+    code = "from transfer_course import checks; checks.summary(); import sys; import transfer_course as t"
+    lessons = [f"transfer_course.{name}" for name in checks.LESSONS.values()]
+    subprocess.run([sys.executable, "-c", f"{code}; assert not set({lessons}) & set(sys.modules)"], check=True, timeout=300)
+
+
+@pytest.mark.parametrize("number,name", checks.LESSONS.items())
+def test_each_lesson_has_a_notebook_of_its_exercises(number, name):
+    nbs = Path(__file__).parents[2] / "nbs"
+    assert (nbs / "checks" / f"{number}-{name}.ipynb").exists() and (nbs / f"{number}-{name}.ipynb").exists()
+    checks.load_lesson(number)
+    own = [n for n, (check, _) in checks.EXERCISES.items() if check.__module__ == f"transfer_course.checks.{name}"]
+    assert own and all(n.startswith(f"{number}-") for n in own)
 
 
 def test_an_unknown_exercise_gets_a_suggestion():
@@ -77,10 +109,10 @@ def test_names_of_another_version_are_kept():
 def test_the_summary_is_a_table_of_lessons_and_exercises():
     checks.check("02-3", RIGHT["02-3"])
     table = checks.summary()
-    assert table.loc["02", "3"] == "solved" and table.loc["02", "1"] == "open" and set(table.index) == {n[:2] for n in checks.EXERCISES}
+    assert table.loc["02", "3"] == "solved" and table.loc["02", "1"] == "open" and set(table.index) == {n[:2] for n in checks.exercises()}
 
 
 def test_many_at_once_lose_nothing():
-    reports = [checks.Report(n, True, "") for n in checks.EXERCISES]
+    reports = [checks.Report(n, True, "") for n in checks.exercises()]
     with ThreadPoolExecutor(8) as pool: list(pool.map(checks.remember, reports * 3))
     assert all(checks.solved().values())

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from transfer_course import backbones, training
+from transfer_course import augment, backbones, batches, records, training
 from transfer_course.data import Task
 
 
@@ -45,7 +45,7 @@ def same(a, b): return a.keys() == b.keys() and all(torch.equal(v, b[k]) for k, 
 
 
 def run_script(folder, text, *args, launch=()):
-    imports = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_training import fit, net, sgd, task, training\n"
+    imports = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_training import augment, fit, net, sgd, task, training\n"
     (folder / "script.py").write_text(imports + text)
     env = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     return subprocess.Popen([sys.executable, *launch, str(folder / "script.py"), *map(str, args)], cwd=folder, env=env, text=True,
@@ -60,7 +60,7 @@ def finish(process):
 
 # --- the same numbers ----------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("how", [{}, {"augment": partial(training.crop_flip, pad=2)}, {"optimizer": sgd, "schedule": training.constant}], ids=["plain", "augment", "sgd"])
+@pytest.mark.parametrize("how", [{}, {"augment": partial(augment.crop_flip, pad=2)}, {"optimizer": sgd, "schedule": training.constant}], ids=["plain", "augment", "sgd"])
 def test_fit_is_deterministic(how):
     one, two = net(True, 0.3), net(True, 0.3)
     first = fit(one, task(), **how)
@@ -78,14 +78,14 @@ def test_it_learns_and_leaves_the_network_in_eval_mode():
 
 
 def test_every_picture_once_an_epoch_in_another_order():
-    batches, order = training.loader(torch.arange(10), torch.arange(10), 4, 0)
-    def epoch(n): order.epoch = n; return torch.cat([x for x, _ in batches]).tolist()
+    found, order = batches.loader(torch.arange(10), torch.arange(10), 4, 0)
+    def epoch(n): order.epoch = n; return torch.cat([x for x, _ in found]).tolist()
     assert sorted(epoch(0)) == list(range(10)) and epoch(0) != epoch(1) and epoch(0) == epoch(0)
 
 
-@pytest.mark.parametrize("n, batches", [(9, 2), (10, 3), (1, 1), (8, 2)])
-def test_a_single_picture_at_the_end_is_left_out(n, batches):
-    assert len(list(training.loader(torch.arange(n), torch.arange(n), 4, 0)[0])) == batches
+@pytest.mark.parametrize("n, steps", [(9, 2), (10, 3), (1, 1), (8, 2)])
+def test_a_single_picture_at_the_end_is_left_out(n, steps):
+    assert len(list(batches.loader(torch.arange(n), torch.arange(n), 4, 0)[0])) == steps
 
 
 def test_without_validation_there_is_no_accuracy():
@@ -131,7 +131,7 @@ def stalling(x):
     "After two batches of the third epoch it waits to be killed."
     calls.append(1)
     if len(calls) > 10: time.sleep(60)
-    return training.crop_flip(x, 2)
+    return augment.crop_flip(x, 2)
 fit(net(True, 0.3), task(), checkpoint=sys.argv[1], augment=stalling, patience=4)
 """
 
@@ -156,8 +156,8 @@ def one_thread():
 def test_killed_in_mid_epoch_and_started_again(tmp_path, one_thread):
     """Four batches an epoch; it is killed in the third epoch, after two batches."""
     whole, again = net(True, 0.3), net(True, 0.3)
-    augment = partial(training.crop_flip, pad=2)
-    expected = fit(whole, task(), augment=augment, patience=4)
+    moved = partial(augment.crop_flip, pad=2)
+    expected = fit(whole, task(), augment=moved, patience=4)
     file = tmp_path / "run.pt"
     process = run_script(tmp_path, SLOW, file)
     try: wait_for_epoch(file, 2, process)
@@ -165,7 +165,7 @@ def test_killed_in_mid_epoch_and_started_again(tmp_path, one_thread):
     assert process.wait(60) == -signal.SIGKILL
     process.communicate()
     assert len(torch.load(file, weights_only=True)["rows"]) == 2
-    log = fit(again, task(), augment=augment, patience=4, checkpoint=file)
+    log = fit(again, task(), augment=moved, patience=4, checkpoint=file)
     assert numbers(log) == numbers(expected) and same(state(again), state(whole))
     assert not list(tmp_path.glob("*.part"))
 
@@ -318,6 +318,47 @@ def test_a_rate_that_is_much_too_large_is_told():
     with pytest.raises(ValueError, match="lr is probably too large"): fit(net(), task(), lr=10, optimizer=sgd, epochs=60, objective=lambda m, x, y: m(x).pow(2).sum())
 
 
+# --- who watches -------------------------------------------------------------------------------------------------------------
+
+class Seen(training.Watch):
+    """What a run shows: (what, steps done, rows so far, network in training mode?)."""
+    def __init__(self): self.calls = []
+    def start(self, run): self.calls.append(("start", run.done, len(run.log.rows), run.net.training)); self.run = run
+    def step(self, run): self.calls.append(("step", run.done, len(run.log.rows), run.net.training))
+    def epoch(self, run):
+        self.calls.append(("epoch", run.done, len(run.log.rows), run.net.training))
+        torch.rand(5)  # what it draws does not change the run
+        return {"seen": torch.tensor(run.done / run.steps)}
+
+
+def test_a_watch_sees_the_start_every_step_and_every_epoch_and_changes_nothing():
+    seen = Seen()
+    log = fit(net(True, 0.3), task(), epochs=2, watch=seen)
+    epoch = lambda n: [("step", 4 * n + k, n, True) for k in range(1, 5)] + [("epoch", 4 * n + 4, n + 1, False)]
+    assert seen.calls[0][:3] == ("start", 0, 0) and seen.calls[1:] == epoch(0) + epoch(1)
+    assert [r["seen"] for r in log.rows] == [0.5, 1.0] and isinstance(log.rows[0]["seen"], float) and "seen" in repr(log)
+    assert numbers(log) == numbers(fit(net(True, 0.3), task(), epochs=2)) and seen.run.log is log
+
+
+def test_functions_and_watches_may_come_in_a_list():
+    log = fit(net(), task(valid=False), epochs=1, watch=[lambda run: {"a": run.loss}, lambda run: None, Seen()])
+    assert log.rows[0].keys() == {"epoch", "loss", "accuracy", "seconds", "a", "seen"} and "accuracy" not in repr(log)
+
+
+def test_a_watch_of_a_run_that_goes_on_sees_what_is_done(tmp_path):
+    fit(net(True), task(), checkpoint=tmp_path / "run.pt", augment=stop_at(10), watch=Seen())
+    seen = Seen()
+    log = fit(net(True), task(), checkpoint=tmp_path / "run.pt", watch=seen)
+    assert seen.calls[0][:3] == ("start", 8, 2) and [r["seen"] for r in log.rows] == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_a_watch_may_stop_the_run_by_hand():
+    def tired(run):
+        if run.done == 8: raise KeyboardInterrupt
+    log = fit(net(), task(), watch=tired)
+    assert log.interrupted and len(log.rows) == 2
+
+
 # --- augmentation ------------------------------------------------------------------------------------------------------------
 
 def numbered(n=1, side=9):
@@ -328,7 +369,7 @@ def numbered(n=1, side=9):
 def test_crop_flip_only_moves_pixels():
     torch.manual_seed(0)
     x = numbered(40)
-    y = training.crop_flip(x, 3)
+    y = augment.crop_flip(x, 3)
     assert y.dtype == torch.uint8 and y.shape == x.shape and torch.equal(y[:, 0], y[:, 2])
     for p in y[:, 0].int():
         row, col = p[4] // 9, p[:, 4] % 9  # one row lies in one row, one column in one column
@@ -339,8 +380,8 @@ def test_crop_flip_only_moves_pixels():
 def test_every_picture_draws_its_own_and_pad_0_only_flips():
     torch.manual_seed(0)
     x = numbered(30)
-    assert len(torch.unique(training.crop_flip(x, 3), dim=0)) > 15
-    flips = training.crop_flip(x, 0)
+    assert len(torch.unique(augment.crop_flip(x, 3), dim=0)) > 15
+    flips = augment.crop_flip(x, 0)
     left = [torch.equal(p, x[0]) for p in flips]
     assert 5 < sum(left) < 25 and all(a or torch.equal(p, x[0].flip(2)) for a, p in zip(left, flips))
     assert torch.equal(x, numbered(30))  # the input is not changed
@@ -349,16 +390,16 @@ def test_every_picture_draws_its_own_and_pad_0_only_flips():
 def test_cutout_paints_one_grey_square():
     torch.manual_seed(0)
     x = torch.full((20, 3, 12, 10), 7, dtype=torch.uint8)
-    y = training.cutout(x, 4)
+    y = augment.cutout(x, 4)
     hole = y == 128
     assert y.dtype == torch.uint8 and (hole.sum((2, 3)) == 16).all() and (y[~hole] == 7).all() and len(torch.unique(y, dim=0)) > 5
     assert all(h[0].any(1).sum() == 4 and h[0].any(0).sum() == 4 for h in hole)
-    assert (training.crop_flip(x, 2, cut=4) == 128).sum() == 20 * 3 * 16
+    assert (augment.crop_flip(x, 2, cut=4) == 128).sum() == 20 * 3 * 16
 
 
 # --- results ------------------------------------------------------------------------------------------------------------------
 
-CELLS = [dict(n=n, how="square") for n in (1, 2, 3, 4)]
+CONFIGS = [dict(n=n, how="square") for n in (1, 2, 3, 4)]
 
 
 def counting(calls, fail_at=None):
@@ -369,11 +410,11 @@ def counting(calls, fail_at=None):
     return one
 
 
-def test_measure_goes_on_where_it_was(tmp_path):
+def test_sweep_goes_on_where_it_was(tmp_path):
     calls = []
-    with pytest.raises(RuntimeError): training.measure("squares", CELLS, counting(calls, 3), tmp_path / "new")
+    with pytest.raises(RuntimeError): records.sweep("squares", CONFIGS, counting(calls, 3), tmp_path / "new")
     assert calls == [1, 2, 3] and [p.name for p in (tmp_path / "new").iterdir()] == ["squares.rows.part"]
-    path = training.measure("squares", CELLS, counting(calls), tmp_path / "new", seeds=[0])
+    path = records.sweep("squares", CONFIGS, counting(calls), tmp_path / "new", seeds=[0])
     assert calls == [1, 2, 3, 3, 4] and [p.name for p in path.parent.iterdir()] == ["squares.json"]
     result = json.loads(path.read_text())
     assert [(r["n"], r["how"], r["value"]) for r in result["rows"]] == [(n, "square", n * n) for n in (1, 2, 3, 4)]
@@ -382,21 +423,21 @@ def test_measure_goes_on_where_it_was(tmp_path):
 
 def test_a_row_that_was_cut_off_is_measured_again(tmp_path):
     part, calls = tmp_path / "squares.rows.part", []
-    row = json.dumps(dict(cell=CELLS[0], value=1, seconds=0.1)) + "\n"
+    row = json.dumps(dict(config=CONFIGS[0], value=1, seconds=0.1)) + "\n"
     part.write_text(row + row.replace('"n": 1', '"n": 2')[:25])
-    training.measure("squares", CELLS, counting(calls), tmp_path)
+    records.sweep("squares", CONFIGS, counting(calls), tmp_path)
     assert calls == [2, 3, 4]
 
 
-def test_rows_of_other_cells_are_left_out(tmp_path):
+def test_rows_of_other_configurations_are_left_out(tmp_path):
     part, calls = tmp_path / "squares.rows.part", []
-    part.write_text("".join(json.dumps(dict(cell=dict(n=n, how="square"), value=n * n, seconds=0.1)) + "\n" for n in (9, 4)))
-    path = training.measure("squares", CELLS, counting(calls), tmp_path)
+    part.write_text("".join(json.dumps(dict(config=dict(n=n, how="square"), value=n * n, seconds=0.1)) + "\n" for n in (9, 4)))
+    path = records.sweep("squares", CONFIGS, counting(calls), tmp_path)
     assert calls == [1, 2, 3] and [r["n"] for r in json.loads(path.read_text())["rows"]] == [1, 2, 3, 4]
 
 
 def test_a_result_says_where_it_was_measured(tmp_path):
-    path = training.write_result("probe", dict(accuracy=0.5, seeds=[0, 1], note="Größe"), tmp_path / "results")
+    path = records.write_result("probe", dict(accuracy=0.5, seeds=[0, 1], note="Größe"), tmp_path / "results")
     result = json.loads(path.read_text(encoding="utf-8"))
     assert result["accuracy"] == 0.5 and result["seeds"] == [0, 1] and result["note"] == "Größe"
     need = {"python", "torch", "torchvision", "timm", "transformers", "accelerate", "numpy", "system", "machine", "threads", "device"}
@@ -405,7 +446,7 @@ def test_a_result_says_where_it_was_measured(tmp_path):
 
 
 def test_a_result_that_cannot_be_written_leaves_the_old_one(tmp_path):
-    path = training.write_result("probe", dict(a=1), tmp_path)
+    path = records.write_result("probe", dict(a=1), tmp_path)
     old = path.read_text()
-    with pytest.raises(TypeError): training.write_result("probe", dict(a=object()), tmp_path)
+    with pytest.raises(TypeError): records.write_result("probe", dict(a=object()), tmp_path)
     assert path.read_text() == old and [p.name for p in tmp_path.iterdir()] == ["probe.json"]

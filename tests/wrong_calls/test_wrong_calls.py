@@ -163,9 +163,9 @@ FILES = {
     "load another's tensors": (lambda d: backbones.load_checkpoint(d / "other.safetensors"), ValueError, ["path 'other.safetensors'", "net.save(path)"]),
     "load a folder": (lambda d: backbones.load_checkpoint(d / "a.safetensors"), OSError, ["path 'a.safetensors'", "not a file"]),
     "load what is not there": (lambda d: backbones.load_checkpoint(d / "gone.safetensors"), FileNotFoundError, ["path 'gone.safetensors'", "nothing was saved"]),
-    "checkpoint in no folder": (lambda d: training.fit(Never(), Task("t", X, Y, X, Y, ["a", "b"]), checkpoint=d / "no" / "run.pt"), ValueError, ["checkpoint", "folder"]),
+    "checkpoint in no folder": (lambda d: training.fit(Never(), Task("t", X, Y, X, Y, ["a", "b"]), checkpoint=d / "no" / "run.pt"), ValueError, ["checkpoint must be a file name in a folder that exists", "make the folder"]),
     "checkpoint is a folder": (lambda d: training.fit(Never(), Task("t", X, Y, X, Y, ["a", "b"]), checkpoint=d), ValueError, ["checkpoint", "folder"]),
-    "checkpoint True": (lambda d: training.fit(Never(), Task("t", X, Y, X, Y, ["a", "b"]), checkpoint=True), TypeError, ["checkpoint", "True"]),
+    "checkpoint True": (lambda d: training.fit(Never(), Task("t", X, Y, X, Y, ["a", "b"]), checkpoint=True), TypeError, ["checkpoint", "got True"]),
     "checkpoint is a text": (lambda d: training.fit(net(), Task("t", X, Y, X, Y, ["a", "b"]), checkpoint=d / "text.txt"), ValueError, ["checkpoint 'text.txt'", "can't be read"]),
 }
 
@@ -207,6 +207,8 @@ FIT = {
     "augment as a word": (dict(augment="flip"), TypeError, ["augment must be a function", "'flip'"]),
     "objective None": (dict(objective=None), TypeError, ["objective must be a function", "None"]),
     "schedule True": (dict(schedule=True), TypeError, ["schedule must be a function", "True"]),
+    "watch as a word": (dict(watch="accuracy"), TypeError, ["watch must be a function of the run", "'accuracy'", "without quotes"]),
+    "watch, one of two a number": (dict(watch=[len, 3]), TypeError, ["watch must be a function of the run", "[", "3]"]),
     "params is a module": (dict(params=nn.Linear(2, 2)), TypeError, ["params must be a list of weights", "net.head.parameters()"]),
     "params is a tensor": (dict(params=torch.zeros(2, requires_grad=True)), TypeError, ["params must be a list of weights", "Tensor"]),
     "params is empty": (dict(params=[]), ValueError, ["params holds no weights"]),
