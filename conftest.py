@@ -8,6 +8,7 @@ A cell with `#| eval: false` or the tag `skip-execution` is not run.
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -27,6 +28,7 @@ except ImportError:  # a plain `pytest tests` without nbval
     IPyNbCell = ()
 
 COMPARED = {"data", "stdout", "text/plain", "ename", "evalue"}
+ROOMS = ("workbench", "checks", "programs", "homework")
 NUMBER = re.compile(r"([-−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(\s?%)?")
 
 
@@ -83,11 +85,16 @@ def pytest_collection_modifyitems(items):
 started, notebooks = time.time(), defaultdict(lambda: [0, 0, 0.0])
 
 
+def name_of(path):
+    """A lesson by its file's name, a notebook of another folder of nbs/ with its folder."""
+    return path.name if path.parent.name not in ROOMS else f"{path.parent.name}/{path.name}"
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if isinstance(item, IPyNbCell):
-        row = notebooks[item.path.name]
+        row = notebooks[name_of(item.path)]
         row[0] += report.when == "call"
         row[1] += report.failed
         row[2] += report.duration
@@ -101,10 +108,31 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(f"{'all tests':<28}{'':>23} {time.time() - started:>7.1f} s")
 
 
+REFERENCE = """
+import time, torch
+from transfer_course import backbones, training
+from transfer_course.data import Task
+x = torch.randint(0, 256, (512, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+task = Task("noise", x, torch.arange(512) % 2, x[:16], torch.arange(16) % 2, ["a", "b"])
+def once():
+    start = time.perf_counter()
+    training.fit(backbones.course_net(2), task, epochs=2, progress=False)
+    return time.perf_counter() - start
+print(min(once() for _ in range(3)))
+"""
+
+
+def reference_seconds():
+    """Seconds of a small run that is the same on every machine (16 steps of CourseNet on 64 pictures, the best of three):
+    the unit in which the time of a lesson can be carried to another machine."""
+    done = subprocess.run([sys.executable, "-c", REFERENCE], capture_output=True, text=True, check=True)
+    return round(float(done.stdout), 2)
+
+
 def measurements():
     size = sum(p.lstat().st_size for p in Path(sys.prefix).rglob("*"))
     return {"test_minutes": round((time.time() - started) / 60, 1), "installed_gb": round(size / 1e9, 1), "cores": os.cpu_count(),
-            "python": sys.version.split()[0], "torch": version("torch"),
+            "python": sys.version.split()[0], "torch": version("torch"), "reference_seconds": reference_seconds(),
             "seconds": {name: round(row[2], 1) for name, row in sorted(notebooks.items())}}
 
 

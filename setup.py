@@ -2,11 +2,16 @@
 from configparser import ConfigParser
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 ini = ConfigParser(delimiters=["="])
 ini.read("settings.ini", encoding="utf-8")
 cfg = ini["DEFAULT"]
+
+# The notebooks travel inside the wheel as transfer_course/lessons, so that `transfer-course lessons` can copy them:
+# each folder of nbs/ that holds some becomes a package without Python in it.
+folders = [p for p in sorted(Path("nbs").iterdir()) if p.name[0] not in "._" and any(p.glob("*.ipynb"))]
+shelves = {"transfer_course.lessons": "nbs", **{f"transfer_course.lessons.{p.name}": p.as_posix() for p in folders}}
 
 setup(
     name=cfg["lib_name"],
@@ -21,9 +26,8 @@ setup(
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split()},
     entry_points={"console_scripts": [cfg["console_scripts"]]},
-    # The notebooks travel inside the wheel as transfer_course/lessons, so that `transfer-course lessons` can copy them.
-    packages=["transfer_course", "transfer_course.checks", "transfer_course.lessons", "transfer_course.lessons.homework"],
-    package_dir={"transfer_course": "transfer_course", "transfer_course.lessons": "nbs", "transfer_course.lessons.homework": "nbs/homework"},
-    package_data={"transfer_course": ["weights/*", "texts/*"], "transfer_course.lessons": ["*.ipynb", "results/*.json"],
-                  "transfer_course.lessons.homework": ["*.ipynb"]},
+    packages=[*find_packages(include=["transfer_course*"]), *shelves],
+    package_dir=shelves,
+    package_data={"": ["*.ipynb"], "transfer_course": ["weights/*", "texts/*", "*.toml", "*.yml"],
+                  "transfer_course.lessons": ["results/*.json", "images/*"]},
 )

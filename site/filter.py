@@ -47,7 +47,8 @@ def links(path):
              f"[Notebook]({REPO}/blob/main/nbs/{path.name})"]
     if read(path).module: parts.append(f"[Functions](../api/{read(path).module}.qmd)")
     ran = seconds(ROOT).get(path.name)
-    if ran: parts.append(f"runs in {ran:.0f} s on {seconds(ROOT, 'cores')} cores")
+    unit = seconds(ROOT, "reference_seconds")
+    if ran: parts.append(f"runs in {ran:.0f} s on {seconds(ROOT, 'cores')} cores" + (f" ({ran / unit:.0f} reference runs)" if unit else ""))
     return "::: {.lesson-links}\n" + " · ".join(parts) + "\n:::\n"
 
 

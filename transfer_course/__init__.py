@@ -1,4 +1,9 @@
 """Transfer learning, measured in front of the reader. Each module is made from the lesson notebook of the same name."""
+import os
+
+# Threads wait for each other without holding a core: else any other program at work makes a lesson many times slower
+# (benchmarks/busy.py). OpenMP reads this once, when torch is loaded, so it stands before everything else.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def __getattr__(name):

@@ -102,12 +102,12 @@ def Number(
     limits = []
     if low is not None: limits += [f"{'above' if open_low else 'of at least'} {low:g}"]
     if high is not None: limits += [f"{'below' if open_high else 'at most'} {high:g}"]
-    words = "a number " + " and ".join(limits)
+    words = "a number " + " and ".join(limits) if limits else "a finite number"
     def fits(v):
         if not is_number(v) or not np.isfinite(v): return False
         if low is not None and (v <= low if open_low else v < low): return False
         return high is None or (v < high if open_high else v <= high)
-    return Kind(fits, words.strip() or "a finite number", fix, take=float, show=repr)
+    return Kind(fits, words, fix, take=float, show=repr)
 
 # %% ../nbs/workbench/00-door.ipynb #c0158ae0
 Rate = Number(0, 10, open_low=True)
@@ -130,7 +130,7 @@ def OneOf(
     "The kind of a name out of a list."
     fix = lambda v: near(v, names) or "use one of these"
     words = "one of " + textwrap.shorten(", ".join(map(repr, names)), 150)
-    return Kind(lambda v: isinstance(v, (str, int)) and v in names, words, fix)
+    return Kind(lambda v: isinstance(v, (str, Integral)) and v in names, words, fix)
 
 # %% ../nbs/workbench/00-door.ipynb #c70c2107
 def a_type(v, kind): return TypeError if not isinstance(v, kind) else ValueError

@@ -1,4 +1,6 @@
 """The command transfer-course: exit statuses, sentences for wrong arguments, and that nothing heavy is imported early."""
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -6,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from transfer_course import cli
+from transfer_course import course
+from transfer_course.programs import cli
 
 
 def asset(name="net", kind="embedded", present=True, ok=True): return dict(name=name, kind=kind, bytes=9, present=present, ok=ok)
@@ -24,16 +27,16 @@ def python(*args, cwd=None): return subprocess.run([sys.executable, *args], capt
 HEAVY = "print(sorted({'torch', 'pandas', 'numpy', 'matplotlib', 'requests'} & set(sys.modules)))"
 
 
-@pytest.mark.parametrize("code", ["import transfer_course; transfer_course.__version__", "import transfer_course.cli",
-                                  "from transfer_course.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
-                                  "from transfer_course.cli import main; assert main(['lessons', 'mine']) == 0"])
+@pytest.mark.parametrize("code", ["import transfer_course; transfer_course.__version__", "import transfer_course.programs.cli",
+                                  "from transfer_course.programs.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+                                  "from transfer_course.programs.cli import main; assert main(['lessons', 'mine']) == 0"])
 def test_nothing_heavy_is_imported(code, tmp_path):
     done = python("-c", f"import sys\n{code}\n{HEAVY}", cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
 
 
 def test_help_names_the_commands():
-    done = python("-m", "transfer_course.cli", "--help")
+    done = python("-m", "transfer_course.programs.cli", "--help")
     assert done.returncode == 0 and all(w in done.stdout for w in ("doctor", "fetch", "lessons"))
 
 
@@ -45,25 +48,56 @@ def test_usage_errors(args):
 
 # --- lessons ------------------------------------------------------------------------------------------------------------
 
+def links(path):
+    """The files that a notebook's text points at, as paths."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    prose = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if not re.match(r"[a-z]+:|#|attachment:", target): yield (path.parent / target.partition("#")[0]).resolve()
+
+
 def test_lessons_are_copied_and_never_overwritten(tmp_path, capsys):
     mine = tmp_path / "a" / "mine"
     assert cli.main(["lessons", str(mine)]) == 0
     assert "Files copied" in capsys.readouterr().out
-    names = sorted(p.name for p in mine.glob("*.ipynb"))
-    assert names == sorted(p.name for p in cli.lessons_folder().glob("*.ipynb")) and {"index.ipynb", "95-cli.ipynb"} <= set(names)
-    (mine / "95-cli.ipynb").write_text("my own work")
+    names = [p.relative_to(mine).as_posix() for p in course.notebooks(mine)]
+    assert {"index.ipynb", "01-learning_curves.ipynb", "workbench/02-course.ipynb", "programs/00-cli.ipynb"} <= set(names)
+    (mine / "02-gabor.ipynb").write_text("my own work")
     (mine / "index.ipynb").unlink()
     assert cli.main(["lessons", str(mine)]) == 0
     out = capsys.readouterr().out
-    assert "mine: 1\n" in out and "Kept as they were" in out and "95-cli.ipynb" in out
-    assert (mine / "95-cli.ipynb").read_text() == "my own work"
+    assert "mine: 1\n" in out and "Kept as they were" in out and "02-gabor.ipynb" in out
+    assert (mine / "02-gabor.ipynb").read_text() == "my own work"
     assert not list(mine.rglob("*.part"))
 
 
+def test_a_student_sees_the_map_and_the_lessons_and_no_solution(tmp_path):
+    cli.copy_lessons(tmp_path)
+    top = {p.name for p in tmp_path.iterdir() if p.is_file()}
+    assert top == {p.name for p in course.notebooks(parts=("",))} and {p for p in top if not p[:2].isdigit()} == {"index.ipynb", "instructors.ipynb"}
+    assert {p.name for p in tmp_path.iterdir() if p.is_dir()} == {"workbench", "checks", "programs", "results", "images"}
+    assert not [p for p in tmp_path.rglob("*.ipynb") if "BEGIN SOLUTION" in p.read_text(encoding="utf-8") and p.parent.name != "programs"]
+
+
+def test_links_lead_somewhere_also_in_the_copy(tmp_path):
+    cli.copy_lessons(tmp_path)
+    found = [(p, to) for folder in (tmp_path, course.lessons_folder()) for p in course.notebooks(folder) for to in links(p)]
+    assert len(found) > 30
+    lost = [f"{p.name}: {to.name}" for p, to in found if not to.exists()]
+    assert not lost
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("name", ["cli", "homework"])
+def test_the_old_address_works_and_warns(name):
+    done = python("-c", f"from transfer_course import {name} as old; import transfer_course.programs.{name} as new; assert old is new and old.Mistake")
+    assert done.returncode == 0 and f"transfer_course.{name} is called transfer_course.programs.{name} now" in done.stderr
+
+
 def test_a_dangling_link_is_kept_too(tmp_path):
-    (tmp_path / "95-cli.ipynb").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "02-gabor.ipynb").symlink_to(tmp_path / "elsewhere")
     _, kept = cli.copy_lessons(tmp_path)
-    assert kept == ["95-cli.ipynb"] and not (tmp_path / "elsewhere").exists()
+    assert kept == ["02-gabor.ipynb"] and not (tmp_path / "elsewhere").exists()
 
 
 def test_an_interrupted_copy_leaves_nothing_half_written(tmp_path, monkeypatch):
@@ -71,7 +105,7 @@ def test_an_interrupted_copy_leaves_nothing_half_written(tmp_path, monkeypatch):
         Path(target).write_text("half")
         raise OSError(28, "No space left on device")
     monkeypatch.setattr(shutil, "copyfile", broken)
-    with pytest.raises(cli.Mistake, match="No space left"): cli.copy_lessons(tmp_path / "mine")
+    with pytest.raises(course.UsageError, match="No space left"): cli.copy_lessons(tmp_path / "mine")
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from transfer_course import cli, homework
+from transfer_course.programs import cli, homework, sandbox
 
 LINUX = sys.platform == "linux"
 DOUBLE, LARGEST = "def double(x): return x + x", "import numpy as np\ndef largest(x): return float(sorted(x)[-1])"
@@ -67,8 +67,8 @@ PLANTED = {
     "prints all passed": (["print('double: 3/3 all passed')", "def double(x): print('all passed'); return 'passed'"], 0, 0, ["double(3) must be 6"]),
     "patches the tools": (["import numpy as np, builtins\nnp.isclose = np.allclose = lambda *a, **k: True\nbuiltins.AssertionError = builtins.max = lambda *a: True", "def double(x): return 1", "def largest(x): return 1."], 0, 0, ["not the largest"]),
     "equals everything": (["class Yes(float):\n    def __eq__(self, other): return True", "def double(x): return Yes(1)", "largest = double"], 0, 0, ["not the largest"]),
-    "redefines the grader": (["import transfer_course.homework as h\nh.obey = h.one_test = h.judged = lambda *a: {'value': 6}\nget_ipython().run_cell = None", "double = largest = lambda x: 1"], 0, 0, []),
-    "forges answers": (["import os, gc, io\nfrom transfer_course import homework\nfor s in gc.get_objects():\n    if isinstance(s, io.BufferedWriter) and not s.closed:\n        try: homework.send(s, {'value': 6, 'token': 'x', 'notes': []})\n        except Exception: pass",
+    "redefines the grader": (["import transfer_course.programs.homework as h, transfer_course.programs.sandbox as s\ns.handle = h.one_test = h.judged = lambda *a: {'value': 6}\nget_ipython().run_cell = None", "double = largest = lambda x: 1"], 0, 0, []),
+    "forges answers": (["import os, gc, io\nfrom transfer_course.programs import sandbox\nfor s in gc.get_objects():\n    if isinstance(s, io.BufferedWriter) and not s.closed:\n        try: sandbox.send(s, {'value': 6, 'token': 'x', 'notes': []})\n        except Exception: pass",
                         DOUBLE, LARGEST], 3, 3, ["code cell 0 ended its process"]),
 }
 BROKEN = {"not json": "{", "no notebook": "[]", "cells missing": '{"nbformat": 4}', "deep": "[" * 10**5}
@@ -141,7 +141,7 @@ def test_the_table(graded, place):
 
 def test_no_process_is_left(graded):
     import psutil
-    assert not [p for p in psutil.Process().children(recursive=True) if "homework import serve" in " ".join(p.cmdline())]
+    assert not [p for p in psutil.Process().children(recursive=True) if "sandbox import serve" in " ".join(p.cmdline())]
 
 
 @pytest.mark.skipif(not LINUX, reason="Landlock is part of Linux")
@@ -149,8 +149,8 @@ def test_the_kernel_stops_what_a_hook_cannot_see(tmp_path):
     """A write by the C library, which raises no audit event."""
     target = tmp_path / "a.txt"
     code = "import ctypes\nlibc = ctypes.CDLL(None)\nfd = libc.open({!r}, 65, 438)"
-    with homework.new_box_folder() as folder:
-        box = homework.Box(folder)
+    with sandbox.new_sandbox_folder() as folder:
+        box = sandbox.Sandbox(folder)
         box.ask(20, run=code.format(str(target).encode()))
         fd, locked = box.ask(20, get="fd")["value"], box.state["locked"]
         box.ask(20, run=code.format(b"inside.txt"))
@@ -162,18 +162,18 @@ def test_the_kernel_stops_what_a_hook_cannot_see(tmp_path):
 
 def test_memory_without_setrlimit_is_told_in_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "resource", None)
-    assert homework.limit(2.) == "memory is not limited: this system has no resource.setrlimit"
+    assert sandbox.limit(2.) == "memory is not limited: this system has no resource.setrlimit"
 
 
 @pytest.mark.parametrize("value", [None, True, 3, -2.5, "text ä", [1, [2, "a"]], (1, (2,)), {"a": 1, 2: None, ("x", 1): [0.5]}, float("inf"), [], {}, 10**30])
 def test_values_come_back_as_they_were(value):
-    back = homework.unpack(homework.pack(value))
+    back = sandbox.unpack(sandbox.pack(value))
     assert back == value and type(back) is type(value)
 
 
 @pytest.mark.parametrize("a", [np.arange(6).reshape(2, 3), np.array(2.5), np.zeros((0, 4), np.float32), np.array([True, False]), np.arange(12.).reshape(3, 4).T, np.uint8([1])])
 def test_arrays_come_back_as_they_were(a):
-    back = homework.unpack(homework.pack({"a": a}))["a"]
+    back = sandbox.unpack(sandbox.pack({"a": a}))["a"]
     assert back.dtype == a.dtype and back.shape == a.shape and (back == a).all()
     back[...] = back  # may be written
 
@@ -182,16 +182,16 @@ def test_tensors_and_tables_come_back_as_they_were():
     import pandas as pd
     import torch
     t = torch.randn(3, 2, requires_grad=True)
-    assert torch.equal(homework.unpack(homework.pack(t)), t.detach())
-    assert torch.equal(homework.unpack(homework.pack(t.bfloat16())), t.detach().bfloat16().float())
+    assert torch.equal(sandbox.unpack(sandbox.pack(t)), t.detach())
+    assert torch.equal(sandbox.unpack(sandbox.pack(t.bfloat16())), t.detach().bfloat16().float())
     frame = pd.DataFrame({"a": [1.5, 2.5], "b": [3., 4.]}, index=["x", "y"])
-    pd.testing.assert_frame_equal(homework.unpack(homework.pack(frame)), frame)
+    pd.testing.assert_frame_equal(sandbox.unpack(sandbox.pack(frame)), frame)
 
 
 @pytest.mark.parametrize("value", [object(), 1j, np.array([1j]), np.array(["a"]), np.array([None]), len, {1, 2}, b"a"])
 def test_other_values_arrive_as_something_that_equals_nothing(value):
-    back = homework.unpack(homework.pack([value]))[0]
-    assert isinstance(back, homework.Other) and back != value
+    back = sandbox.unpack(sandbox.pack([value]))[0]
+    assert isinstance(back, sandbox.Other) and back != value
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)"])

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from transfer_course import cli, homework
+from transfer_course.course import UsageError
+from transfer_course.programs import cli, homework, sandbox
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "nbs" / "homework"
@@ -46,7 +47,7 @@ def test_a_dangling_link_is_kept_too(tmp_path):
 def test_an_interrupted_copy_leaves_nothing_half_written(tmp_path, monkeypatch):
     def broken(*args): raise OSError(28, "No space left on device")
     monkeypatch.setattr(homework.os, "replace", broken)
-    with pytest.raises(cli.Mistake, match="No space left"): homework.student_copies(tmp_path / "mine")
+    with pytest.raises(UsageError, match="No space left"): homework.student_copies(tmp_path / "mine")
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
@@ -141,8 +142,8 @@ class Near:
     def ask(self, get, args=None, named=None):
         value = self.space[get]
         try: reply = {"value": value(*args, **named)} if args is not None else {"value": value, "call": callable(value)}
-        except Exception as e: reply = {"error": homework.told(e)}
-        return homework.unpack(homework.pack(reply))
+        except Exception as e: reply = {"error": sandbox.format_error(e)}
+        return sandbox.unpack(sandbox.pack(reply))
 
 
 def is_light(source):

@@ -14,8 +14,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from transfer_course import course
+
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
+NOTEBOOKS = course.notebooks(ROOT / "nbs", course.OPEN_PARTS)
 RESULTS = ROOT / "nbs" / "results"
 
 PLAIN = r"[-−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
@@ -104,7 +106,7 @@ def evidence_of_all():
     return set().union(*books, *map(result, RESULTS.glob("*.json")))
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.relative_to(ROOT / "nbs").as_posix())
 def test_numbers_in_notebook(path):
     evidence = evidence_of_all() if path.stem == "index" else None
     wrong = unsupported_in(nbformat.read(path, 4), evidence)

@@ -52,10 +52,11 @@ def installed(wheel, tmp_path_factory):
 
 
 def expected_files(source):
+    """Whatever lies in the package's folder, and the notebooks with what they read."""
     here = source / "transfer_course"
-    yield from (f"transfer_course/{p.relative_to(here).as_posix()}" for p in [*here.glob("*.py"), *here.glob("weights/*"), *here.glob("texts/*")] if p.is_file())
+    yield from (f"transfer_course/{p.relative_to(here).as_posix()}" for p in here.rglob("*") if p.is_file())
     nbs = source / "nbs"
-    yield from (f"transfer_course/lessons/{p.relative_to(nbs).as_posix()}" for p in [*nbs.glob("*.ipynb"), *nbs.glob("homework/*.ipynb"), *nbs.glob("results/*.json")])
+    yield from (f"transfer_course/lessons/{p.relative_to(nbs).as_posix()}" for p in [*nbs.rglob("*.ipynb"), *nbs.glob("results/*.json"), *nbs.glob("images/*")])
 
 
 def test_wheel_holds_all_and_nothing_else(built, wheel):
@@ -73,27 +74,27 @@ def test_metadata_is_that_of_settings_ini(wheel):
     needs = meta.get_all("Requires-Dist")
     assert {n for n in needs if "extra ==" not in n} == set(cfg["requirements"].split())
     assert {n.split(";")[0].strip() for n in needs if "extra ==" in n} == set(cfg["dev_requirements"].split())
-    assert "transfer-course = transfer_course.cli:main" in book.read(f"{dist}/entry_points.txt").decode()
+    assert "transfer-course = transfer_course.programs.cli:main" in book.read(f"{dist}/entry_points.txt").decode()
 
 
 def test_sdist_can_be_built_from(built):
     names = {n.partition("/")[2] for n in tarfile.open(next(built.glob("dist/*.tar.gz"))).getnames()}
-    assert {"settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE", "nbs/95-cli.ipynb"} <= names
+    assert {"settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE", "nbs/programs/00-cli.ipynb"} <= names
 
 
 def test_lessons_from_the_installed_package(built, installed, tmp_path):
-    code = "import sys; from transfer_course import cli; print(cli.__file__); sys.exit(cli.main(sys.argv[1:]))"
+    code = "import sys; from transfer_course.programs import cli; print(cli.__file__); sys.exit(cli.main(sys.argv[1:]))"
     done = run("-c", code, "lessons", "mine", cwd=tmp_path, env={"PYTHONPATH": str(installed)})
     assert str(installed) in done.stdout
     names = {p.relative_to(tmp_path / "mine").as_posix() for p in (tmp_path / "mine").rglob("*") if p.is_file()}
     assert names == {n.partition("lessons/")[2] for n in expected_files(built) if "lessons/" in n and "homework/" not in n}
-    assert run("-m", "transfer_course.cli", "lessons", "mine", cwd=tmp_path, env={"PYTHONPATH": str(installed)}).stdout.startswith("Files copied to mine: 0\nKept")
+    assert run("-m", "transfer_course.programs.cli", "lessons", "mine", cwd=tmp_path, env={"PYTHONPATH": str(installed)}).stdout.startswith("Files copied to mine: 0\nKept")
 
 
 def test_doctor_from_the_installed_package(installed, tmp_path):
     """No constraints.txt there: versions are held against the metadata. Weights and data must be found all the same."""
     env = {"PYTHONPATH": str(installed), "TRANSFER_COURSE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
-    done = run("-m", "transfer_course.cli", "doctor", cwd=tmp_path, env=env)
+    done = run("-m", "transfer_course.programs.cli", "doctor", cwd=tmp_path, env=env)
     assert "as required" in done.stdout and "The course can run here." in done.stdout
 
 
