@@ -26,6 +26,7 @@ def saw(
     if isinstance(x, torch.Tensor): return f"{str(x.dtype)[6:]} {tuple(x.shape)}"
     if isinstance(x, np.ndarray): return f"a numpy array {x.dtype} {x.shape}"
     if isinstance(x, nn.Module): return type(x).__name__
+    if isinstance(x, np.generic): x = x.item()
     short = textwrap.shorten(repr(x), 60)
     plain = isinstance(x, (str, int, float, type(None)))
     return short if plain else f"{type(x).__name__} {short}"
@@ -86,12 +87,13 @@ def is_number(v): return isinstance(v, Real) and not isinstance(v, (bool, np.boo
 
 def Count(
     least=1,     # the smallest that will do
-    most=None):  # the largest; None: no limit
+    most=None,   # the largest; None: no limit
+    fix=""):     # the likely mend
     "The kind of a whole number."
     words = f"a whole number of {least} or more"
     if most is not None: words = f"a whole number from {least} to {most}"
     fits = lambda v: is_whole(v) and least <= v and (most is None or v <= most)
-    return Kind(fits, words, take=int, show=repr)
+    return Kind(fits, words, fix, take=int)
 
 # %% ../nbs/workbench/00-door.ipynb #e710d9f7
 def Number(
@@ -107,7 +109,7 @@ def Number(
         if not is_number(v) or not np.isfinite(v): return False
         if low is not None and (v <= low if open_low else v < low): return False
         return high is None or (v < high if open_high else v <= high)
-    return Kind(fits, words, fix, take=float, show=repr)
+    return Kind(fits, words, fix, take=float)
 
 # %% ../nbs/workbench/00-door.ipynb #c0158ae0
 Rate = Number(0, 10, open_low=True)
@@ -184,7 +186,7 @@ def _fix_labels(y):
     "The likely mend for what is not int64 N; an empty text if it is."
     if not isinstance(y, torch.Tensor): return "use torch.as_tensor"
     good = y.dtype == torch.int64 and y.ndim == 1 and len(y)
-    return "" if good else "use class numbers, such as y.long(), one for each picture"
+    return "" if good else "use class numbers, such as y.long()"
 
 Labels = Kind(lambda v: not _fix_labels(v), "int64 N", _fix_labels,
               lambda v: a_type(v, torch.Tensor))

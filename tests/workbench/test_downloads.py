@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from transfer_course import data
+from transfer_course import data, fetched
 
 BODY = bytes(range(256)) * 3000
 SHA = "sha256:" + hashlib.sha256(BODY).hexdigest()
@@ -114,7 +114,7 @@ def test_no_server(target):
 
 def test_offline_tells_how_to_fetch_ahead(server, tmp_path, monkeypatch):
     monkeypatch.setenv("TRANSFER_COURSE_HOME", str(tmp_path))
-    monkeypatch.setitem(data._FILES, "usps", [("http://127.0.0.1:9/usps.bz2", SHA, 1, "usps", None)])
+    monkeypatch.setitem(fetched.FILES, "usps", [fetched.RemoteFile("http://127.0.0.1:9/usps.bz2", SHA, 1, "usps")])
     with pytest.raises(OSError, match="transfer-course fetch usps"): data.load("usps")
 
 
@@ -180,7 +180,7 @@ def test_a_killed_download_resumes(server, target):
 
 def test_a_file_placed_by_hand_is_taken(tmp_path, monkeypatch):
     monkeypatch.setenv("TRANSFER_COURSE_HOME", str(tmp_path))
-    monkeypatch.setitem(data._FILES, "cifar10", [("http://127.0.0.1:9/c.tar.gz", SHA, len(BODY), "", "c")])
+    monkeypatch.setitem(fetched.FILES, "cifar10", [fetched.RemoteFile("http://127.0.0.1:9/c.tar.gz", SHA, len(BODY), "", "c")])
     (tmp_path / "downloads").mkdir()
     (tmp_path / "downloads" / "c.tar.gz").write_bytes(BODY)
     assert [p.name for p in data.fetch("cifar10")] == ["c.tar.gz"]
