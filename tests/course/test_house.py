@@ -38,8 +38,8 @@ OPEN_CHECK = """
     09-language.ipynb"""
 OPEN_WIDTH = """
     03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb
-    09-language.ipynb workbench/00-door.ipynb workbench/20-backbones.ipynb workbench/24-small.ipynb
-    workbench/30-training.ipynb workbench/34-gabor_fit.ipynb workbench/40-plots.ipynb"""
+    09-language.ipynb workbench/20-backbones.ipynb workbench/24-small.ipynb workbench/30-training.ipynb
+    workbench/34-gabor_fit.ipynb workbench/40-plots.ipynb"""
 OPEN_ROOMS = "backbones plots training"
 OPEN_RUFF = "notebooks are being narrowed"
 # END OPEN
