@@ -19,7 +19,15 @@ from fastcore.basics import patch
 from sklearn.model_selection import train_test_split
 
 from transfer_course.door import (
-    Count, Function, Kind, Labels, Pictures, Seed, Share, door, need,
+    Count,
+    Function,
+    Kind,
+    Labels,
+    Pictures,
+    Seed,
+    Share,
+    door,
+    need,
 )
 
 # %% ../nbs/workbench/10-tasks.ipynb #fc6a8f9c
@@ -42,18 +50,17 @@ def card_of(
     return Card({k: facts[k] for k in FACTS})
 
 # %% ../nbs/workbench/10-tasks.ipynb #b12c6f9c
+def _is_list(v): return hasattr(v, "__len__") and not isinstance(v, str)
+
 def _fix_names(v):
     "The likely mend of a list of class names; an empty text if it is right."
-    if isinstance(v, str) or not hasattr(v, "__len__"): return "such as ['ants', 'bees']"
+    if not _is_list(v): return "such as ['ants', 'bees']"
     if len(v) < 2: return "one class can't be told from another"
     name, n = Counter(v).most_common(1)[0]
     return f"rename one of those called {name!r}" if n > 1 else ""
 
-def _names_error(v):
-    return TypeError if isinstance(v, str) or not hasattr(v, "__len__") else ValueError
-
 ClassNames = Kind(lambda v: not _fix_names(v), "a list of at least 2 different names",
-                  _fix_names, _names_error, take=list)
+                  _fix_names, lambda v: ValueError if _is_list(v) else TypeError, list)
 
 # %% ../nbs/workbench/10-tasks.ipynb #183b2c2e
 def check_labels(
@@ -83,8 +90,8 @@ def check_part(
     part): # "train", "valid" or "test"
     "One sentence unless what this part of the task holds fits together."
     name, first = f"x_{part}", task.x_train
-    x = task.kind.check(name, getattr(task, name))
-    check_labels(getattr(task, f"y_{part}"), len(x), task.classes, f"y_{part}", task.noun)
+    x, y = task.kind.check(name, getattr(task, name)), getattr(task, f"y_{part}")
+    check_labels(y, len(x), task.classes, f"y_{part}", task.noun)
     setattr(task, name, x)
     if not isinstance(x, torch.Tensor) or x.shape[1:] == first.shape[1:]: return
     raise ValueError(f"{name} must have pictures of {pixels_of(first)} like x_train, "
@@ -218,11 +225,10 @@ def split(
     self: Task,         # without a validation part
     valid: Share = 0.2, # share of the training pictures
     seed: Seed = 0):
-    "The same task with a stratified share of the training part moved to x_valid, y_valid."
-    if self.x_valid is not None:
-        raise ValueError(f"the task {self.name} must have no validation part to be split, "
-                         f"got {len(self.x_valid)} {self.noun}s there: use it, "
-                         "or start from data.load")
+    "The same task with a stratified share of x_train, y_train in x_valid, y_valid."
+    have = 0 if self.x_valid is None else len(self.x_valid)
+    need(not have, f"the task {self.name} must have no validation part to be split, "
+                   f"got {have} {self.noun}s there: use it, or start from data.load")
     x, y = self.x_train, self.y_train
     i, j = stratified(y, valid, seed, "valid", self.classes, self.noun)
     return replace(self, x_train=x[i], y_train=y[i], x_valid=x[j], y_valid=y[j])
