@@ -15,6 +15,7 @@ from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
 
+# %% ../nbs/workbench/16-data.ipynb #811164a5
 import torch
 from torchvision.transforms.v2.functional import resize
 
@@ -35,7 +36,7 @@ from transfer_course.photographs import (
 from .shifts import BACKGROUNDS, blurred, inverted, mnist_m, night
 from .tasks import TABLE, Card, Task, sample_per_class
 
-# %% ../nbs/workbench/16-data.ipynb #0fd1d0b2
+# %% ../nbs/workbench/16-data.ipynb #49e47f04
 _all_ = ["Card", "Task", "sample_per_class", "photographs", "photographs_card", "boxes",
          "letters", "night", "inverted", "blurred", "mnist_m", "from_folder",
          "FetchError", "cached", "download", "extract", "result"]
@@ -89,7 +90,7 @@ def load(
     if size is None or task.x_train.shape[2:] == (size, size): return task
     return task.map(partial(resized, size=size), name)
 
-# %% ../nbs/workbench/16-data.ipynb #e0f2ca39
+# %% ../nbs/workbench/16-data.ipynb #a9f02027
 @door
 def fetch(
     name: OneOf(*names()),
@@ -157,12 +158,12 @@ def assets():
     return [_embedded_facts(n) if kind == "embedded" else _fetched_facts(n)
             for n, kind in names().items()]
 
-# %% ../nbs/workbench/16-data.ipynb #b43d2a7b
+# %% ../nbs/workbench/16-data.ipynb #ecfc0e4e
 few_shot, split, map_pictures = Task.few_shot, Task.split, Task.map
 
 def check_pictures(x, name="x"):
     "`x` itself, if it holds pictures. New functions say `x: Pictures`, under `@door`."
     return Pictures.check(name, x)
 
-# %% ../nbs/workbench/16-data.ipynb #9ba2189d
+# %% ../nbs/workbench/16-data.ipynb #c0514029
 __getattr__ = renamed("data", home="files.cache_dir")

@@ -24,8 +24,8 @@ from .backbones import batched
 from .course import renamed
 from .door import Count, Net, OneOf, Pictures, Seed, door, need
 from .features import extract, extract_stages, linear_probe
-from .features import held_out as train_valid_split
 from .finetuning import fine_tune
+from .probes import train_valid_split
 from .tasks import ATask
 
 # %% ../nbs/05-scenarios.ipynb #f975b41d

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 
+# %% ../nbs/workbench/10-tasks.ipynb #fb751f28
 import numpy as np
 import torch
 from fastcore.basics import patch
@@ -38,7 +39,7 @@ class Card(dict):
                  for k, v in self.items()]
         return "\n".join(lines) or "an empty card"
 
-# %% ../nbs/workbench/10-tasks.ipynb #e4d2365c
+# %% ../nbs/workbench/10-tasks.ipynb #27b49723
 FACTS = ["origin", "licence", "size", "flaws"]
 TABLE = tomllib.loads((files("transfer_course") / "sets.toml").read_text("utf-8"))
 
@@ -133,7 +134,7 @@ class Task:
         head = f"{type(self).__name__} {self.name}: {parts}"
         return f"{head}, {len(self.classes)} classes{pixels or ''}"
 
-# %% ../nbs/workbench/10-tasks.ipynb #888af675
+# %% ../nbs/workbench/10-tasks.ipynb #80609066
 ATask = Kind(lambda v: isinstance(v, Task), "a Task", "load one with data.load(name)",
              TypeError)
 
@@ -142,7 +143,7 @@ def parts(self: Task):
     "The names of the parts that there are: train, perhaps valid, test."
     return ["train"] + ["valid"] * (self.x_valid is not None) + ["test"]
 
-# %% ../nbs/workbench/10-tasks.ipynb #f601539e
+# %% ../nbs/workbench/10-tasks.ipynb #8a549c23
 def _class_numbers(v):
     "Could this be N class numbers?"
     try: y = torch.as_tensor(v)
@@ -174,13 +175,14 @@ def sample_per_class(
 
     With one seed, the rows of a smaller k are, class by class, the first of those of a
     larger one. ValueError if a class has fewer than k."""
+    need((y >= 0).any(), "y must hold labels, got all without a label: count from 0 up")
     numbers = y[y >= 0].unique() if classes is None else torch.arange(len(classes))
     names = numbers.tolist() if classes is None else list(classes)
     k = _at_most(k, (y == numbers[:, None]).sum(1), names, noun)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(y)))
     return torch.cat([order[y[order] == c][:k] for c in numbers])
 
-# %% ../nbs/workbench/10-tasks.ipynb #3700b11f
+# %% ../nbs/workbench/10-tasks.ipynb #ae922802
 @patch
 @door
 def few_shot(
