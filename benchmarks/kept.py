@@ -2,7 +2,7 @@
 
     python benchmarks/kept.py [--pictures 400] [--epochs 5] [--rounds 3]
 
-The same call of `fine_tune` with keep=True and keep=False, by turns, for EfficientNet-Lite0 at 96 px and for CourseNet at 32 px. The losses must agree.
+The same call of `fine_tune` with cache=True and cache=False, by turns, for EfficientNet-Lite0 at 96 px and for CourseNet at 32 px. The losses must agree.
 The ratio grows with the epochs, up to a limit: the share of the work that the frozen part has. CourseNet's last stage is more than half of its work, so it stands here without a goal.
 """
 import statistics
@@ -24,10 +24,10 @@ def some(n, side):
     return data.Task("noise", x, y, x[:8], y[:8], [str(c) for c in range(8)])
 
 
-def train(name, how, upto, task, epochs, keep):
+def train(name, how, upto, task, epochs, cache):
     """Seconds, and the loss of every epoch."""
     net, logs = backbones.load(name, **how), []
-    spent = seconds(lambda: logs.append(fine_tune(net, task, epochs, 0, lr_ratio=1., freeze_upto=upto, keep=keep, batch_size=32, progress=False)))
+    spent = seconds(lambda: logs.append(fine_tune(net, task, epochs, 0, lr_ratio=1., freeze_upto=upto, cache=cache, batch_size=32, progress=False)))
     return spent, [r["loss"] for r in logs[0].rows]
 
 
@@ -36,7 +36,7 @@ def compare(label, pictures, epochs, rounds, goal):
     name, how, upto = NETS[label]
     task = some(pictures, how.get("size", 32))
     train(name, how, upto, some(64, how.get("size", 32)), 1, True)
-    pairs = [[train(name, how, upto, task, epochs, keep) for keep in (True, False)] for _ in range(rounds)]
+    pairs = [[train(name, how, upto, task, epochs, cache) for cache in (True, False)] for _ in range(rounds)]
     for (_, a), (_, b) in pairs: assert max(abs(p - q) for p, q in zip(a, b)) < 1e-2, f"the losses differ: {a}, {b}"
     kept, again = (statistics.median(p[i][0] for p in pairs) for i in (0, 1))
     note = f"{pictures} pictures, {epochs} epochs, the same losses: {kept:.1f} s against {again:.1f} s"

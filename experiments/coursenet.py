@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from transfer_course import backbones, data, training
+from transfer_course import backbones, data, files, training
 
 WEIGHTS = Path(__file__).parents[1] / "transfer_course" / "weights" / "coursenet.safetensors"
 
@@ -33,7 +33,7 @@ def arguments():
 def cifar10(archive):
     """CIFAR-10, 4% of the training pictures held out to watch the run (nothing is chosen on them)."""
     if archive is None: return data.load("cifar10").split(0.04, seed=0)
-    task = data.from_folder(data.extract(archive, data.home() / "cifar10-archive"), size=32)
+    task = data.from_folder(data.extract(archive, files.cache_dir() / "cifar10-archive"), size=32)
     task.name = "cifar10"
     return task.split(0.04, seed=0)
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 
-from transfer_course import backbones, data, features, training
+from transfer_course import backbones, data, features, files, training
 
 SEEDS, N_TEST = range(10), 153  # the tutorial tests on 153 pictures
 SIZES, STAGES = (96, 160), ("stage6", "stage7", "top")
@@ -19,7 +19,7 @@ SIZES, STAGES = (96, 160), ("stage6", "stage7", "top")
 def pictures(size, archive):
     """All pictures of the training and the test part together, and their labels."""
     if archive is None: task = data.load("hymenoptera", size=size)
-    else: task = data.from_folder(data.extract(archive, data.home() / "ants-archive") / "hymenoptera_data", size)
+    else: task = data.from_folder(data.extract(archive, files.cache_dir() / "ants-archive") / "hymenoptera_data", size)
     return torch.cat([task.x_train, task.x_test]), torch.cat([task.y_train, task.y_test]), task.classes
 
 

@@ -25,7 +25,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from transfer_course import backbones, data, features, training
-from transfer_course.finetuning import each, fine_tune, forgotten, memory_held, memory_of, unfreeze_gradually
+from transfer_course.finetuning import bn_stats, fine_tune, forgetting, frozen_bn, per_sample, unfreeze_gradually
 
 SEEDS, STEPS = range(5), 60
 BATCH = {"letters": 26, "photographs": 25}
@@ -92,7 +92,7 @@ def train(net, few, method, lr, epochs, **how):
     if method == "gradual": return unfreeze_gradually(net, few, max(1, round(epochs / 5)), lr=lr, lr_ratio=1., **how)
     if method == "head first": fine_tune(net, few, epochs, epochs, lr=10 * lr, **how)
     if method == "early stopping": few = few.split(0.2, seed=how["seed"])  # the validation labels come out of the same few
-    if method == "augmentation": how["augment"] = each(AFFINE)
+    if method == "augmentation": how["augment"] = per_sample(AFFINE)
     return fine_tune(net, few, **settings(method, lr, epochs), **how)
 
 
@@ -100,8 +100,8 @@ def left(net, was, before, task):
     """Accuracy on the old task, its head back on; and its BatchNorm memory, too."""
     if task is None: return {}
     if all(torch.equal(a, b) for a, b in zip(net.trunk.state_dict().values(), was.trunk.state_dict().values())): return dict.fromkeys(("old", "old_memory"), round(before, 4))
-    return dict(old=round(before - forgotten(net, was.head, task, before), 4),
-                old_memory=round(before - forgotten(net, was.head, task, before, memory_of(was)), 4))
+    return dict(old=round(before - forgetting(net, was.head, task, before), 4),
+                old_memory=round(before - forgetting(net, was.head, task, before, bn_stats(was)), 4))
 
 
 def few_of(target, labels, seed):
@@ -115,7 +115,7 @@ def run(start, target, labels, method, lr, seed):
     task, (few, epochs), (was, before) = load(target), few_of(target, labels, seed), started(start)
     net = copy.deepcopy(was)
     if method == "probe": return probed(net, task, few, seed)
-    with memory_held(net) if method == "memory held" else nullcontext(): log = train(net, few, method, lr, epochs, batch_size=BATCH[target], seed=seed, progress=False)
+    with frozen_bn(net) if method == "memory held" else nullcontext(): log = train(net, few, method, lr, epochs, batch_size=BATCH[target], seed=seed, progress=False)
     with torch.autocast("cpu", torch.bfloat16, enabled=low()): return dict(epochs=len(log.rows), **scores(net, few, task), **left(net, was, before, old_task(start)))
 
 
@@ -146,7 +146,7 @@ def lite(method):
     head, classes, found = net.head, net.classes, {}
     if LITE[method]:
         few = replace(task.few_shot(5, 0), x_valid=None, y_valid=None)
-        with memory_held(net) if "held" in method else nullcontext(): fine_tune(net, few, 8, batch_size=26, progress=False, **LITE[method])
+        with frozen_bn(net) if "held" in method else nullcontext(): fine_tune(net, few, 8, batch_size=26, progress=False, **LITE[method])
         found = {p: round(training.accuracy(net, x, y), 4) for p, x, y in [("train", few.x_train, few.y_train), ("test", task.x_test, task.y_test)]}
     net.head, net.classes, net.preprocess.size = head, classes, 224
     for name in PHOTOS:

@@ -135,7 +135,7 @@ def what_is_left(model, seed):
     """What a network that was fine-tuned for sentiment has forgotten: telling domains apart, and finding answers."""
     old, task, before = expert()
     test = language.questions(halves(seed)[1])
-    return dict(before=round(before, 4), forgotten=round(finetuning.forgotten(model, copy.deepcopy(old.head), task, before), 4),
+    return dict(before=round(before, 4), forgotten=round(finetuning.forgetting(model, copy.deepcopy(old.head), task, before), 4),
                 questions=round(chosen(language.AnswerSelector(model), test), 4))
 
 
@@ -161,7 +161,7 @@ def expert():
 def recipes(recipe, seed, lr):
     """16 labels a class, as `reviews` with discriminative rates, but with one rate, or unfreezing gradually."""
     model = backbones.load("minilm")
-    few, how = language.reviews().few_shot(16, seed), dict(lr=lr, keep=False, batch_size=16, seed=seed)
+    few, how = language.reviews().few_shot(16, seed), dict(lr=lr, cache=False, batch_size=16, seed=seed)
     epochs = language.epochs_for(len(few.x_train), STEPS)
     if recipe == "gradual unfreezing": finetuning.unfreeze_gradually(model, few, epochs=max(1, round(epochs / 8)), lr_ratio=10., **how)
     else: finetuning.fine_tune(model, few, epochs, 0, lr_ratio=1., **how)
@@ -186,7 +186,7 @@ def questions(method, seed, lr):
     train, test = map(language.questions, halves(seed))
     model = language.AnswerSelector(backbones.load("minilm"))
     if method == "TF-IDF": return dict(accuracy=round(language.choose_by_words(test), 4), asked=len(test.x_test))
-    if method == "after questions": training.fit(model, train, 3, lr, 8, seed, params=finetuning.groups(model.net, lr, 10.))
+    if method == "after questions": training.fit(model, train, 3, lr, 8, seed, params=finetuning.param_groups(model.net, lr, 10.))
     return dict(accuracy=round(chosen(model, test), 4), asked=len(test.x_test))
 
 
@@ -235,7 +235,7 @@ def tune_sst2(task, method, lr, epochs):
     bare = language.TextTask("sst2", task.x_train, task.y_train, task.x_test, task.y_test, task.classes)
     model = backbones.load("minilm").replace_head(2)
     if method == "LoRA": language.add_lora(model)
-    params = None if method == "LoRA" else finetuning.groups(model, lr, 10.)
+    params = None if method == "LoRA" else finetuning.param_groups(model, lr, 10.)
     log = training.fit(model, bare, epochs, lr, 32, objective=language.micro_batches, optimizer=language.fused_adamw, params=params)
     dev = (language.predict(model, task.x_valid).argmax(1) == task.y_valid).float().mean().item()
     return dict(accuracy=accuracy(model, bare), dev=round(dev, 4), learning=language.learning(model), loss_by_epoch=[round(r["loss"], 3) for r in log.rows])

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from transfer_course import backbones, data, scenarios, training
+from transfer_course import backbones, data, files, scenarios, training
 from transfer_course.scenarios import GRID, SIZES, STRATEGIES, TRAINED, UNSEEN
 
 RESULTS = Path("nbs/results")
@@ -76,7 +76,7 @@ def shifts(archive):
 
 def source(archive):
     """CIFAR-10's test pictures."""
-    folder = data.extract(archive, data.home() / "cifar10-archive")
+    folder = data.extract(archive, files.cache_dir() / "cifar10-archive")
     return data.from_folder(next(folder.rglob("test")), size=32).x_train
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from .door import Count, Kind, is_number, need, same_length
+from .door import Kind, need, same_length
 
 # %% ../nbs/workbench/03-compare.ipynb #c64a954b
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class Difference:
 
     @property
     def word(self):
-        "`ahead` if the interval lies above `null`, `behind` if below, else `within noise`."
+        """`ahead` if the interval lies above `null`, `behind` if below.
+
+        Else `within noise`."""
         if self.low > self.null: return "ahead"
         return "behind" if self.high < self.null else "within noise"
 
@@ -51,7 +53,7 @@ Runs = Kind(_finite, "a list of finite numbers, one for each run",
 def interval(
     values,      # numbers, one for each run
     level=0.95): # share of such intervals that hold the true mean
-    "Mean, lower and upper end of Student's interval. ValueError for less than 2 numbers."
+    "Mean, lower and upper end of Student's interval. ValueError for too few numbers."
     values = Runs.check("values", values)
     need(len(values) > 1, f"values must hold 2 numbers or more, got {len(values)}: "
                           "one number has no spread")

@@ -198,7 +198,8 @@ def same_length(**named): # two or more arguments by their names
     if len(set(sizes.values())) > 1:
         said = ", ".join(f"{name} has {n}" for name, n in sizes.items())
         names = " and ".join(sizes)
-        raise ValueError(f"{names} must have the same length, but {said}: give one for each")
+        raise ValueError(f"{names} must have the same length, but {said}: "
+                         "give one for each")
 
 def need(
     holds,      # must be true

@@ -11,21 +11,20 @@ from torch import nn
 
 from transfer_course import backbones, data, finetuning, training
 from transfer_course.finetuning import (
-    cut,
+    augmented_copies,
+    bn_stats,
     distance,
-    each,
     fine_tune,
-    forgotten,
-    groups,
-    memory_held,
-    memory_of,
+    forgetting,
+    frozen_bn,
+    layer_rates,
     old_head,
-    penalised,
-    rates,
+    param_groups,
+    per_sample,
+    regularised,
     unfreeze_gradually,
-    verdict,
-    views,
 )
+from transfer_course.frozen import fits_in_memory, split_at
 
 STAGES = ["stem", "stage1", "stage2", "stage3"]
 
@@ -72,7 +71,7 @@ def stopping(steps):
 
 @pytest.mark.parametrize("ratio", [1, 10, 100, 2.5])
 def test_rates_fall_in_equal_factors_to_lr_over_ratio(ratio):
-    r = list(rates(STAGES, 0.01, ratio).values())
+    r = list(layer_rates(STAGES, 0.01, ratio).values())
     factors = [b / a for a, b in zip(r, r[1:])]
     assert r[-1] == 0.01 and math.isclose(r[0], 0.01 / ratio) and all(math.isclose(f, factors[0]) for f in factors)
 
@@ -81,9 +80,9 @@ def test_rates_fall_in_equal_factors_to_lr_over_ratio(ratio):
 def test_groups_hold_each_free_weight_once_and_no_frozen_one(upto):
     net = fresh().unfreeze()
     if upto: net.freeze(upto)
-    held = [p for g in groups(net) for p in g["params"]]
+    held = [p for g in param_groups(net) for p in g["params"]]
     assert {id(p) for p in held} == {id(p) for p in net.parameters() if p.requires_grad} and len(held) == len({id(p) for p in held})
-    assert [g["name"] for g in groups(net)] == [*STAGES[STAGES.index(upto) + 1 if upto else 0:], "head"]
+    assert [g["name"] for g in param_groups(net)] == [*STAGES[STAGES.index(upto) + 1 if upto else 0:], "head"]
 
 
 def test_each_group_moves_at_its_own_rate():
@@ -101,7 +100,7 @@ def test_each_group_moves_at_its_own_rate():
 @pytest.mark.parametrize("upto", STAGES)
 def test_two_parts_are_the_network(upto):
     net, x = fresh(), task().x_train
-    front, rest = cut(net, upto)
+    front, rest = split_at(net, upto)
     assert torch.allclose(backbones.batched(rest, backbones.batched(front, x)), backbones.batched(net, x), atol=1e-4)
     assert rest.head is net.head and rest.stages == STAGES[STAGES.index(upto) + 1:]
 
@@ -110,7 +109,7 @@ def test_two_parts_are_the_network(upto):
 def test_another_network_is_cut_as_well(net, size):
     net, x = backbones.load(net, size=size), task().x_train[:4]
     for upto in ("stage5", net.stages[-1]):
-        front, rest = cut(net, upto)
+        front, rest = split_at(net, upto)
         assert torch.allclose(backbones.batched(rest, backbones.batched(front, x)), backbones.batched(net, x), atol=1e-3)
 
 
@@ -124,7 +123,7 @@ def test_frozen_stages_stay_bit_for_bit(upto):
 
 @pytest.mark.parametrize("how", [dict(freeze_upto="stage2"), dict(freeze_upto="stem"), dict(freeze_epochs=2), dict(freeze_epochs=1, freeze_upto="stage1", l2_sp=0.1, dropout=0.3)])
 def test_kept_gives_the_same_numbers(how):
-    (a, log_a), (b, log_b) = tune(keep=True, **how), tune(keep=False, **how)
+    (a, log_a), (b, log_b) = tune(cache=True, **how), tune(cache=False, **how)
     assert losses(log_a) == pytest.approx(losses(log_b), abs=2e-3) and near(a, b, 5e-3)
 
 
@@ -135,22 +134,32 @@ def test_kept_validation_accuracy_is_that_of_the_network():
 
 
 def test_maps_that_would_fill_the_memory_are_not_kept():
-    front, _ = cut(start(), "stem")
+    front, _ = split_at(start(), "stem")
     n = len(task().x_train)
     one = backbones.batched(front, task().x_train[:1]).numel() * 4
-    assert finetuning.fits_in_memory(front, task(), n * one) and not finetuning.fits_in_memory(front, task(), n * one - 1)
+    assert fits_in_memory(front, task(), n * one) and not fits_in_memory(front, task(), n * one - 1)
 
 
 def test_the_head_alone_needs_vectors_only():
-    front, _ = cut(start(), "stage3")
+    front, _ = split_at(start(), "stage3")
     assert backbones.batched(front, task().x_train[:2]).shape == (2, 256, 1, 1)
+
+
+def test_the_old_keyword_still_works():
+    with pytest.warns(FutureWarning, match="keep=.* is called cache= now"): tune(keep=False, freeze_upto="stage2")
+    with pytest.warns(FutureWarning, match="finetuning.memory_of is called finetuning.bn_stats now"): assert finetuning.memory_of is bn_stats
+
+
+def test_a_plan_of_its_own():
+    net, log = tune(epochs=3, plan=[("stage3", 1), ("stage2", 2)])
+    assert len(log.rows) == 3 and same(net.trunk.stage2, start().trunk.stage2) and not same(net.trunk.stage3, start().trunk.stage3)
 
 
 # --- penalties -------------------------------------------------------------------------------------------------------
 
 def test_l2_sp_by_hand():
     net, x, y = fresh(), task().x_train, task().y_train
-    f = penalised(0., 3., net)
+    f = regularised(0., 3., net)
     with torch.no_grad():
         for p in net.trunk.parameters(): p.add_(0.01)
     n = sum(p.numel() for p in net.trunk.parameters())
@@ -162,7 +171,7 @@ def test_label_smoothing_by_hand():
     net, x, y = fresh(), task().x_train, task().y_train
     logp = net(x).log_softmax(1)
     want = -(0.9 * logp[range(len(y)), y] + 0.1 * logp.mean(1)).mean()
-    assert penalised(0.1, 0., net)(net, x, y).item() == pytest.approx(want.item(), rel=1e-5)
+    assert regularised(0.1, 0., net)(net, x, y).item() == pytest.approx(want.item(), rel=1e-5)
 
 
 def test_stronger_l2_sp_stays_nearer():
@@ -173,8 +182,8 @@ def test_stronger_l2_sp_stays_nearer():
 
 def test_l2_sp_pulls_to_the_first_start_in_all_phases(monkeypatch):
     seen = []
-    def spy(smoothing, l2_sp, net): seen.append([p.detach().clone() for p in net.trunk.parameters()]); return penalised(smoothing, l2_sp, net)
-    monkeypatch.setattr(finetuning, "penalised", spy)
+    def spy(smoothing, l2_sp, net): seen.append([p.detach().clone() for p in net.trunk.parameters()]); return regularised(smoothing, l2_sp, net)
+    monkeypatch.setattr(finetuning, "regularised", spy)
     unfreeze_gradually(fresh(), task(), l2_sp=0.1, batch_size=15, progress=False)
     assert len(seen) == 1 and all(torch.equal(a, b) for a, b in zip(seen[0], start().trunk.parameters()))
 
@@ -277,15 +286,15 @@ def test_the_head_alone_forgets_nothing_and_all_forgets():
     before = training.accuracy(old, t.x_test, t.y_test)
     head, _ = tune(copy.deepcopy(old), task=letters(), freeze_epochs=2)
     every, _ = tune(copy.deepcopy(old), task=letters(), epochs=4, lr=3e-2, lr_ratio=1.)
-    assert before > 0.9 and forgotten(head, old.head, t, before) == 0
-    assert forgotten(every, old.head, t, before) > 0.1
+    assert before > 0.9 and forgetting(head, old.head, t, before) == 0
+    assert forgetting(every, old.head, t, before) > 0.1
 
 
 def test_the_old_head_goes_and_the_new_one_comes_back():
     old, (net, _) = knows_digits(), tune(copy.deepcopy(knows_digits()), task=letters())
     new, state = net.head, copy.deepcopy(net.state_dict())
-    with pytest.raises(Stop), old_head(net, old.head, memory_of(old)):
-        assert net.head is old.head and all(torch.equal(a, b) for a, b in zip(memory_of(net).values(), memory_of(old).values()))
+    with pytest.raises(Stop), old_head(net, old.head, bn_stats(old)):
+        assert net.head is old.head and all(torch.equal(a, b) for a, b in zip(bn_stats(net).values(), bn_stats(old).values()))
         raise Stop
     assert net.head is new and all(torch.equal(state[k], v) for k, v in net.state_dict().items())
 
@@ -299,31 +308,31 @@ def test_a_network_forgets_without_learning_and_remembers_with_its_memory():
     assert all(torch.equal(a, b) for a, b in zip(old.parameters(), asleep.parameters()))
     t = replace(digits(), x_test=digits().x_train, y_test=digits().y_train)
     before = training.accuracy(old, t.x_test, t.y_test)
-    assert forgotten(asleep, old.head, t, before) > 0.1 and forgotten(asleep, old.head, t, before, memory_of(old)) == 0
+    assert forgetting(asleep, old.head, t, before) > 0.1 and forgetting(asleep, old.head, t, before, bn_stats(old)) == 0
 
 
 def test_memory_is_held_while_weights_learn():
     net = fresh()
-    with memory_held(net): tune(net)
-    assert all(torch.equal(a, b) for a, b in zip(memory_of(net).values(), memory_of(start()).values()))
+    with frozen_bn(net): tune(net)
+    assert all(torch.equal(a, b) for a, b in zip(bn_stats(net).values(), bn_stats(start()).values()))
     assert not any(torch.equal(a, b) for a, b in zip(net.trunk.parameters(), start().trunk.parameters()))
     tune(net)
     assert not torch.equal(net.trunk.stem[1].running_mean, start().trunk.stem[1].running_mean)
 
 
-# --- augmentation, verdicts ------------------------------------------------------------------------------------------
+# --- augmentation ----------------------------------------------------------------------------------------------------
 
 def test_views_are_fixed_copies_with_their_labels():
-    a, b = views(task(), training.crop_flip, 3), views(task(), training.crop_flip, 3)
+    a, b = augmented_copies(task(), training.crop_flip, 3), augmented_copies(task(), training.crop_flip, 3)
     n = len(task().y_train)
     assert torch.equal(a.x_train, b.x_train) and len(a.x_train) == 3 * n and torch.equal(a.y_train, task().y_train.repeat(3))
     assert not torch.equal(a.x_train[:n], a.x_train[n:2 * n]) and torch.equal(a.x_test, task().x_test)
-    assert not torch.equal(views(task(), training.crop_flip, 3, seed=1).x_train, a.x_train)
+    assert not torch.equal(augmented_copies(task(), training.crop_flip, 3, seed=1).x_train, a.x_train)
 
 
 def test_views_leave_the_random_numbers_alone():
     torch.manual_seed(3); want = torch.rand(4)
-    torch.manual_seed(3); views(task(), training.crop_flip, 2)
+    torch.manual_seed(3); augmented_copies(task(), training.crop_flip, 2)
     assert torch.equal(torch.rand(4), want)
 
 
@@ -331,20 +340,8 @@ def test_each_draws_anew_for_every_picture():
     from torchvision.transforms import v2
     torch.manual_seed(0)
     x = task().x_train[:1].repeat(16, 1, 1, 1)
-    got = each(v2.RandomAffine(30, translate=(0.2, 0.2)))(x)
+    got = per_sample(v2.RandomAffine(30, translate=(0.2, 0.2)))(x)
     assert got.dtype == torch.uint8 and got.shape == x.shape and len(got.flatten(1).unique(dim=0)) > 10
-
-
-@pytest.mark.parametrize("gains", [[0.01, 0.02, 0.03, 0.02, 0.01], [0.01, -0.01, 0.02, 0.0, 0.01], [-0.1, -0.12, -0.09], [0.3, -0.1, 0.1, 0.2, 0.0]])
-def test_verdict_is_a_t_test(gains):
-    """By hand: the mean over its standard error, against the 97.5% point of Student's t with n − 1 degrees of freedom."""
-    n, mean = len(gains), sum(gains) / len(gains)
-    t = mean / (math.sqrt(sum((g - mean) ** 2 for g in gains) / (n - 1)) / math.sqrt(n))
-    limit = {3: 4.303, 5: 2.776}[n]
-    assert verdict(gains) == ("holds" if t > limit else "fails" if t < -limit else "within noise")
-
-
-def test_verdict_without_spread(): assert [verdict([v] * 5) for v in (0.1, 0, -0.1)] == ["holds", "within noise", "fails"]
 
 
 # --- the stored measurement ------------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def state(net): return {k: v.clone() for k, v in net.state_dict().items()}
 def test_fine_tune_freezes_layers_of_text():
     net = backbones.load("minilm")
     before = state(net.trunk)
-    finetuning.fine_tune(net, tiny(), 1, 0, lr=1e-3, freeze_upto="layer5", keep=False, batch_size=4)
+    finetuning.fine_tune(net, tiny(), 1, 0, lr=1e-3, freeze_upto="layer5", cache=False, batch_size=4)
     moved = {k for k, v in net.trunk.state_dict().items() if not torch.equal(v, before[k])}
     assert moved and all(k.startswith("encoder.layer.5") for k in moved)
 

@@ -8,17 +8,16 @@ from torch import nn
 
 from transfer_course import backbones, data
 from transfer_course.finetuning import (
-    cut,
-    each,
+    augmented_copies,
+    bn_stats,
     fine_tune,
-    forgotten,
-    groups,
-    memory_of,
+    forgetting,
     old_head,
+    param_groups,
+    per_sample,
     unfreeze_gradually,
-    verdict,
-    views,
 )
+from transfer_course.frozen import split_at
 
 
 @lru_cache
@@ -30,7 +29,7 @@ def other(): return backbones.load("efficientnet_lite0")
 
 
 def tune(**how): return fine_tune(net(), task(), **{"epochs": 1, "freeze_epochs": 0, "progress": False} | how)
-def old(**how): return forgotten(**{"net": net(), "head": net().head, "task": task(), "before": 0.5} | how)
+def old(**how): return forgetting(**{"net": net(), "head": net().head, "task": task(), "before": 0.5} | how)
 def enter(*args):
     with old_head(*args): pass
 
@@ -51,35 +50,34 @@ CALLS = [  # call, error, the sentence begins or holds
     (lambda: tune(lr=0), ValueError, r"lr must be a number above 0 and at most 10, got 0"),
     (lambda: tune(lr=float("nan")), ValueError, r"lr must be a number above 0 and at most 10, got nan"),
     (lambda: tune(lr="1e-3"), ValueError, r"lr must be a number above 0 and at most 10, got '1e-3'"),
-    (lambda: tune(lr_ratio=0.1), ValueError, r"lr_ratio must be a number at least 1, got 0.1"),
-    (lambda: tune(weight_decay=-0.1), ValueError, r"weight_decay must be a number at least 0, got -0.1"),
-    (lambda: tune(l2_sp=-1), ValueError, r"l2_sp must be a number at least 0, got -1"),
-    (lambda: tune(l2_sp=True), ValueError, r"l2_sp must be a number at least 0, got True"),
-    (lambda: tune(label_smoothing=1.0), ValueError, r"label_smoothing must be below 1, got 1.0"),
-    (lambda: tune(dropout=1.5), ValueError, r"dropout must be below 1, got 1.5"),
-    (lambda: tune(dropout=None), ValueError, r"dropout must be a number at least 0, got None"),
+    (lambda: tune(lr_ratio=0.1), ValueError, r"lr_ratio must be a number of at least 1, got 0.1"),
+    (lambda: tune(weight_decay=-0.1), ValueError, r"weight_decay must be a number of at least 0, got -0.1"),
+    (lambda: tune(l2_sp=-1), ValueError, r"l2_sp must be a number of at least 0, got -1"),
+    (lambda: tune(l2_sp=True), ValueError, r"l2_sp must be a number of at least 0, got True"),
+    (lambda: tune(label_smoothing=1.0), ValueError, r"label_smoothing must be a number of at least 0 and below 1, got 1.0"),
+    (lambda: tune(dropout=1.5), ValueError, r"dropout must be a number of at least 0 and below 1, got 1.5"),
+    (lambda: tune(dropout=None), ValueError, r"dropout must be a number of at least 0 and below 1, got None"),
     (lambda: tune(augment="flip"), TypeError, r"augment must be a function, got 'flip': pass the function itself"),
     (lambda: tune(batch_size=1), ValueError, r"batch_size must be a whole number of 2 or more, got 1"),
-    (lambda: tune(seed=-1), ValueError, r"seed must be a whole number of 0 or more, got -1"),
+    (lambda: tune(seed=-1), ValueError, r"seed must be a whole number from 0 to 2147483647, got -1"),
     (lambda: tune(patience=2), ValueError, r"patience needs a validation part: make one with task.split\(0.2\)"),
     (lambda: fine_tune(net(), task().split(0.5), patience=0), ValueError, r"patience must be a whole number of 1 or more, got 0"),
-    (lambda: tune(checkpoint=7), TypeError, r"checkpoint must be a file name, got int"),
-    (lambda: tune(checkpoint="no-such-folder/run.pt"), ValueError, r"checkpoint lies in a folder that does not exist, 'no-such-folder': make it first"),
+    (lambda: tune(checkpoint=7), TypeError, r"checkpoint must be a file name in a folder that exists, got 7: give a file name"),
+    (lambda: tune(checkpoint="no-such-folder/run.pt"), ValueError, r"checkpoint must be a file name in a folder that exists, got 'no-such-folder/run.pt': make the folder 'no-such-folder' first"),
     (lambda: unfreeze_gradually(net(), task(), 0), ValueError, r"epochs must be a whole number of 1 or more, got 0"),
-    (lambda: unfreeze_gradually(net(), task(), freeze_upto="stem"), TypeError, r"freeze_upto must be left out, got 'stem': here the plan says what is frozen"),
+    (lambda: unfreeze_gradually(net(), task(), freeze_upto="stem"), ValueError, r"freeze_upto must be left out: here the plan says what is frozen"),
     (lambda: unfreeze_gradually(net(), task(), lr=-1), ValueError, r"lr must be a number above 0"),
-    (lambda: cut(net(), "stage7"), ValueError, r"stage 'stage7' does not exist in coursenet.*choose one of stem"),
-    (lambda: groups(net(), lr=11), ValueError, r"lr must be a number above 0 and at most 10, got 11"),
-    (lambda: groups(net(), lr_ratio=0), ValueError, r"lr_ratio must be a number at least 1, got 0"),
-    (lambda: views(task(), "flip"), TypeError, r"augment must be a function, got 'flip': pass the function itself"),
-    (lambda: views(task(), each(abs), 0), ValueError, r"n must be a whole number of 1 or more, got 0"),
-    (lambda: each("rotate"), TypeError, r"change must be a function of one picture, got 'rotate': such as torchvision.transforms.v2"),
-    (lambda: old(before=96), ValueError, r"before must be an accuracy from 0 to 1, got 96: divide per cent by 100"),
+    (lambda: split_at(net(), "stage7"), ValueError, r"stage 'stage7' does not exist in coursenet.*choose one of stem"),
+    (lambda: param_groups(net(), lr=11), ValueError, r"lr must be a number above 0 and at most 10, got 11"),
+    (lambda: param_groups(net(), lr_ratio=0), ValueError, r"lr_ratio must be a number of at least 1, got 0"),
+    (lambda: augmented_copies(task(), "flip"), TypeError, r"augment must be a function, got 'flip': pass the function itself"),
+    (lambda: augmented_copies(task(), per_sample(abs), 0), ValueError, r"n must be a whole number of 1 or more, got 0"),
+    (lambda: per_sample("rotate"), TypeError, r"change must be a function of one picture, got 'rotate': such as torchvision.transforms.v2"),
+    (lambda: old(before=96), ValueError, r"before must be a number of at least 0 and at most 1, got 96: divide per cent by 100"),
     (lambda: old(head=backbones.linear_head(256, 26)), ValueError, r"head has 26 outputs, but the old task has 10 classes: give the head that the network had before"),
-    (lambda: old(net=nn.Linear(2, 2)), TypeError, r"net must be a Backbone, got Linear: give the network that was fine-tuned"),
+    (lambda: old(net=nn.Linear(2, 2)), TypeError, r"net must be a Backbone, got Linear: load one"),
     (lambda: enter(net(), net().head.state_dict()), TypeError, r"head must be a module, got OrderedDict: keep it before fine-tuning, head = net.head"),
-    (lambda: enter(net(), net().head, memory_of(other())), ValueError, r"memory must be of this network, its names differ: make it before fine-tuning"),
-    (lambda: verdict([0.1, 0.2]), ValueError, r"gains must hold 3 differences or more, got 2"),
+    (lambda: enter(net(), net().head, bn_stats(other())), ValueError, r"stats must be of this network, its names differ: make them before fine-tuning"),
 ]
 
 

@@ -47,7 +47,7 @@ CALLS = [  # call, error, the sentence begins or holds
     (lambda: recommend(task(), backbones.load("efficientnet_lite1", size=64)), ValueError, "net must be one of coursenet, efficientnet_lite0, the networks of the grid, got 'efficientnet_lite1'"),
     (lambda: recommend(task(), backbones.load("minilm")), ValueError, "net has no BatchNorm layer|net must be one of"),
     (lambda: scenarios.epochs_for(0), ValueError, "n must be a whole number of 1 or more, got 0"),
-    (lambda: scenarios.reduced(task(), 5000, 0), ValueError, "k must be from 1 to 131, got 5000"),
+    (lambda: scenarios.reduced(task(), 5000, 0), ValueError, "k must be a whole number from 1 to 131, got 5000"),
     (lambda: scenarios.load("cats"), ValueError, "name 'cats' is no|name must be|'cats'"),
 ]
 
