@@ -27,18 +27,15 @@ OPEN_CIRCLES = ""
 OPEN_FLOORS = ""
 OPEN_PRIVATE = ""
 OPEN_SHARE = """
-    03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb
-    09-language.ipynb"""
+    03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb"""
 OPEN_AVERAGE = "0.42"
 OPEN_RAISE = """
-    03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb
-    09-language.ipynb"""
+    03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb"""
 OPEN_CHECK = """
-    03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb
-    09-language.ipynb"""
+    03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb"""
 OPEN_WIDTH = """
     03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb
-    09-language.ipynb workbench/20-backbones.ipynb workbench/24-small.ipynb workbench/30-training.ipynb
+    workbench/20-backbones.ipynb workbench/24-small.ipynb workbench/30-training.ipynb
     workbench/34-gabor_fit.ipynb workbench/40-plots.ipynb"""
 OPEN_ROOMS = "backbones plots training"
 OPEN_RUFF = "notebooks are being narrowed"

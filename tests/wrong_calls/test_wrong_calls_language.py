@@ -64,7 +64,7 @@ CALLS = {
     "LoRA for pictures": (lambda: language.add_lora(backbones.course_net()), TypeError, r"net must be a TextBackbone, got Backbone: load one with"),
     "LoRA twice": (lambda: language.add_lora(language.add_lora(backbones.load("minilm"))), ValueError, r"net has LoRA additions already"),
     "no rank": (lambda: language.add_lora(backbones.load("minilm"), rank=0), ValueError, r"rank must be a whole number of 1 or more, got 0"),
-    "other width": (lambda: language.coral(Z, Z[:, :3]), ValueError, r"zs and zt must have as many features.*4.*3"),
+    "other width": (lambda: language.coral(Z, Z[:, :3]), ValueError, r"zs and zt must have the same number of features, got 4 and 3"),
     "NaN": (lambda: language.coral(Z, np.where(Z > 1, np.nan, Z)), ValueError, r"zt .*NaN or infinity in row"),
     "one class to probe": (lambda: features.linear_probe(Z, [0] * 6), ValueError, r"y must hold at least 2 classes"),
     "too large a share": (lambda: language.self_train(Z, [0, 1] * 3, Z, share=2), ValueError, r"share must be a number above 0 and below 1, got 2"),
