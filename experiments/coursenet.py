@@ -65,7 +65,7 @@ def card(net, task, log, path, origin):
                 precision=os.environ.get("ACCELERATE_MIXED_PRECISION", "float32"), lr=log.settings["lr"], batch_size=log.settings["batch_size"],
                 pictures_per_second_against_efficientnet_lite0_at_96_px=round(speed_ratio(), 1),
                 flaws="a single run; the pictures are 32×32; where it was trained on JPEG copies, it expects their blur",
-                sha256=backbones.sha256(path), environment=training.environment())
+                sha256=files.file_hash(path), environment=training.environment())
 
 
 def main():

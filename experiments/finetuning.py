@@ -150,7 +150,7 @@ def lite(method):
         found = {p: round(training.accuracy(net, x, y), 4) for p, x, y in [("train", few.x_train, few.y_train), ("test", task.x_test, task.y_test)]}
     net.head, net.classes, net.preprocess.size = head, classes, 224
     for name in PHOTOS:
-        [[[first, p]]] = net.name_it(backbones.centre(data.photographs()[name][None], 224), 1)
+        [[[first, p]]] = net.top_k(backbones.center_crop(data.photographs()[name][None], 224), 1)
         found[name] = f"{first.split(',')[0]}, {p:.0%}"
     return found
 

@@ -69,14 +69,14 @@ def cells(lrs):
 
 def shifts(archive):
     """For each network the shift of every target; with an archive, that of CourseNet's source as well."""
-    found = {n: {t: scenarios.shift(network(n), scenarios.load(t).x_train) for t in GRID + UNSEEN} for n in SIDES}
-    if archive: found["coursenet"]["cifar10"] = scenarios.shift(network("coursenet"), source(archive))
+    found = {n: {t: scenarios.domain_shift(network(n), scenarios.load(t).x_train) for t in GRID + UNSEEN} for n in SIDES}
+    if archive: found["coursenet"]["cifar10"] = scenarios.domain_shift(network("coursenet"), source(archive))
     return {n: {t: round(v, 3) for t, v in row.items()} for n, row in found.items()}
 
 
 def source(archive):
     """CIFAR-10's test pictures."""
-    folder = data.extract(archive, files.cache_dir() / "cifar10-archive")
+    folder = files.extract(archive, files.cache_dir() / "cifar10-archive")
     return data.from_folder(next(folder.rglob("test")), size=32).x_train
 
 
