@@ -10,9 +10,9 @@ import tempfile
 
 import torch
 
-from .backbones import checked_path
 from .door import Count, Rate, Seed, door, need
 from .texts import ATextTask, Sentences
+from .weights import checked_path
 
 # %% ../nbs/workbench/37-hub.ipynb #879ae4d9
 def bert_classifier(

@@ -29,16 +29,17 @@ from . import backbones, features, finetuning, training
 from .backbones import batched
 from .batches import epochs_for_steps
 from .course import renamed
-from .domains import same_width
 from .door import Count, Positive, Seed, Share, door, need
 from .hub import (
     answer, bert_classifier, best_span, check_tokenizer, span_of, train_with_trainer)
+from .kinds import same_width
 from .probes import Features
+from .textnets import ATextBackbone
 from .texts import (
     Sentences, Texts, TextTask, by_length, fused_adamw, micro_batches, questions,
     review_table, reviews, table, text_card, to_task, unsort)
 from .words import (
-    TAGS, ATextBackbone, check_guess, check_tags, entities, families, first_pieces,
+    TAGS, check_guess, check_tags, entities, families, first_pieces,
     split_entities, tag_task, tokenize_words, word_features, word_vectors)
 
 # %% ../nbs/09-language.ipynb #4df8a017
