@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from .augment import crop_flip, cutout
-from .backbones import batched
+from .backbone import batched
 from .batches import (
     PictureDataset, SeededSampler, epochs_for_steps, identity, loader)
 from .course import renamed

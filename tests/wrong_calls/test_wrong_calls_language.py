@@ -61,7 +61,7 @@ CALLS = [  # call, error, the sentence begins or holds
     (lambda: language.add_lora(language.add_lora(backbones.load("minilm"))), ValueError, r"net has LoRA additions already"),
     (lambda: language.add_lora(backbones.load("minilm"), rank=0), ValueError, r"rank must be a whole number of 1 or more, got 0"),
     (lambda: language.coral(Z, Z[:, :3]), ValueError, r"zs and zt must have as many features, got 4 and 3"),
-    (lambda: language.coral(Z, np.where(Z > 1, np.nan, Z)), ValueError, r"zt holds NaN or infinity in row"),
+    (lambda: language.coral(Z, np.where(Z > 1, np.nan, Z)), ValueError, r"zt must be features, float N×D, got NaN or infinity in row"),
     (lambda: features.linear_probe(Z, [0] * 6), ValueError, r"y must hold at least 2 classes"),
     (lambda: language.check_tags([(["Ana", "sleeps"], ["B-PER"])]), ValueError, r"sentence 0 must have a tag for every word, got 2 words and 1 tags"),
     (lambda: language.check_tags([(["Ana"], ["PER"])]), ValueError, r"tags of sentence 0 must be of O, B-PER, .*got 'PER'"),
