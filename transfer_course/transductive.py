@@ -22,14 +22,14 @@ import torch.nn.functional as F
 from torch import nn
 from . import backbones, training
 from .augment import negatives, random_shift
-from .backbones import pool
+from .backbones import ABackbone, pool
 from .course import renamed
 from .domains import (
     CASES, DOMAINS, load, mnist_to_mnist_m, same_task, unlabeled)
 from .door import (
     Count, Function, OneOf, Pictures, Seed, Weight, door, need)
 from .kinds import (
-    NORMS, ABackbone, Cloud, Loss, NormedNet, OneNumber, Scores, same_width)
+    NORMS, Cloud, Loss, NormedNet, OneNumber, Scores, same_width)
 from .small import digit_net
 from .tasks import ATask
 
