@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from common import arguments, empty_home, report, row, seconds
 
-from transfer_course import backbones, features
+from transfer_course import backbones, cache, features
 
 
 @torch.inference_mode()
@@ -40,7 +40,7 @@ if __name__ == "__main__":
     args = arguments(__doc__, pictures=2000, rounds=3)
     net = backbones.load("efficientnet_lite0", size=96)
     x, large = noise(args.pictures, 96), noise(args.pictures // 8, 160)
-    batches = [net.preprocess(b) for b in x.split(features.fitting(net, x))]
+    batches = [net.preprocess(b) for b in x.split(cache.fitting(net, x))]
     bare(net, batches[:2])
     rounds = [one_round(net, x, batches) for _ in range(args.rounds)]
     sizes = [one_size(net, large) for _ in range(args.rounds)]

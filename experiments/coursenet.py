@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from transfer_course import backbones, data, training
+from transfer_course import backbones, data, files, records, training
 
 WEIGHTS = Path(__file__).parents[1] / "transfer_course" / "weights" / "coursenet.safetensors"
 
@@ -33,7 +33,7 @@ def arguments():
 def cifar10(archive):
     """CIFAR-10, 4% of the training pictures held out to watch the run (nothing is chosen on them)."""
     if archive is None: return data.load("cifar10").split(0.04, seed=0)
-    task = data.from_folder(data.extract(archive, data.home() / "cifar10-archive"), size=32)
+    task = data.from_folder(data.extract(archive, files.cache_dir() / "cifar10-archive"), size=32)
     task.name = "cifar10"
     return task.split(0.04, seed=0)
 
@@ -65,7 +65,7 @@ def card(net, task, log, path, origin):
                 precision=os.environ.get("ACCELERATE_MIXED_PRECISION", "float32"), lr=log.settings["lr"], batch_size=log.settings["batch_size"],
                 pictures_per_second_against_efficientnet_lite0_at_96_px=round(speed_ratio(), 1),
                 flaws="a single run; the pictures are 32×32; where it was trained on JPEG copies, it expects their blur",
-                sha256=backbones.sha256(path), environment=training.environment())
+                sha256=files.file_hash(path), environment=records.environment())
 
 
 def main():

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 
-from transfer_course import backbones, data, features, training
+from transfer_course import backbones, data, features, files, records
 
 SEEDS, N_TEST = range(10), 153  # the tutorial tests on 153 pictures
 SIZES, STAGES = (96, 160), ("stage6", "stage7", "top")
@@ -19,7 +19,7 @@ SIZES, STAGES = (96, 160), ("stage6", "stage7", "top")
 def pictures(size, archive):
     """All pictures of the training and the test part together, and their labels."""
     if archive is None: task = data.load("hymenoptera", size=size)
-    else: task = data.from_folder(data.extract(archive, data.home() / "ants-archive") / "hymenoptera_data", size)
+    else: task = data.from_folder(data.extract(archive, files.cache_dir() / "ants-archive") / "hymenoptera_data", size)
     return torch.cat([task.x_train, task.x_test]), torch.cat([task.y_train, task.y_test]), task.classes
 
 
@@ -50,4 +50,4 @@ if __name__ == "__main__":
     archive, start = parser.parse_args().archive, time.perf_counter()
     found = [row for size in SIZES for row in rows(size, archive)]
     found = [dict(row, accuracy=round(float(row["accuracy"]), 4)) for row in found]
-    print(training.write_result("features", dict(pictures=397, train_pictures=397 - N_TEST, test_pictures=N_TEST, splits=len(SEEDS), rows=found, seconds=round(time.perf_counter() - start))))
+    print(records.write_result("features", dict(pictures=397, train_pictures=397 - N_TEST, test_pictures=N_TEST, splits=len(SEEDS), rows=found, seconds=round(time.perf_counter() - start))))

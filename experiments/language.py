@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from sklearn.model_selection import train_test_split
 
-from transfer_course import backbones, features, finetuning, language, training
+from transfer_course import backbones, features, finetuning, language, records, training
 from transfer_course.language import accuracy, extract
 
 RESULTS = Path("nbs/results")
@@ -65,7 +65,7 @@ def tried(method, lr):
 def best_rates():
     """For each method the rate with the best validation score, the smaller one in a tie; all that were tried go to language_rates.json."""
     path = RESULTS / "language_rates.json"
-    if not path.exists(): training.measure("language_rates", [dict(method=m, lr=lr) for m in RATES for lr in RATES[m]], tried, seed=100, labels=16, steps=STEPS)
+    if not path.exists(): records.sweep("language_rates", [dict(method=m, lr=lr) for m in RATES for lr in RATES[m]], tried, seed=100, labels=16, steps=STEPS)
     rows = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["rows"])
     return rows.groupby(["method", "lr"]).score.mean().unstack().idxmax(axis=1).to_dict()
 
@@ -276,10 +276,10 @@ def main():
         plan = [dict(method="TF-IDF", lr=None, epochs=None), dict(method="frozen + probe", lr=None, epochs=None),
                 dict(method="fine-tuned", lr=3e-4, epochs=2), dict(method="LoRA", lr=3e-3, epochs=2)]
         sizes = {p: len(getattr(sst2(args.sst2), f"x_{p}")) for p in ("train", "valid", "test")}
-        training.measure("language_sst2", plan, lambda **c: on_sst2(args.sst2, **c), sentences=sizes, runs=1, **facts)
+        records.sweep("language_sst2", plan, lambda **c: on_sst2(args.sst2, **c), sentences=sizes, runs=1, **facts)
     else:
         lr = best_rates()
-        training.measure("language", [c for p in args.parts for c in cells(p, lr)], one, seeds=list(SEEDS), steps=STEPS, rates=lr, stage=best_stage(), **facts)
+        records.sweep("language", [c for p in args.parts for c in cells(p, lr)], one, seeds=list(SEEDS), steps=STEPS, rates=lr, stage=best_stage(), **facts)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from PIL import Image
 
 ROOT = Path(os.environ.get("QUARTO_PROJECT_DIR") or Path(__file__).resolve().parent.parent)
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from shared import PROMISE, REPO, card, notebooks, read, seconds, text  # noqa: E402
+from shared import PROMISE, REPO, card, label, notebooks, place, read, room, seconds, text  # noqa: E402
 
-OWN = re.compile(r"https://transfer-course\.github\.io/transfer_course/nbs/(\d\d)-(\w+)\.html(?:#([\w.]+))?")
+OWN = re.compile(r"https://transfer-course\.github\.io/transfer_course/nbs/((?:\w+/)?)(\d\d)-(\w+)\.html(?:#([\w.]+))?")
 SHOWN = ("text/html", "text/plain", "text/markdown", "text/latex")
 
 
@@ -34,27 +34,32 @@ def name_of(nb):
 
 def front_matter(path):
     nb = read(path)
-    number = f"{path.stem[:2]} · " if path.stem[:2].isdigit() else ""
     promise = f"description: {json.dumps(nb.promise, ensure_ascii=False)}\n" if nb.promise else ""
-    return f"---\ntitle: {json.dumps(number + nb.title, ensure_ascii=False)}\n{promise}{card(ROOT)}---\n"
+    return f"---\ntitle: {json.dumps(label(path), ensure_ascii=False)}\n{promise}{card(ROOT, up(path) + '../')}---\n"
+
+
+def up(path): return "../" if room(path) else ""
 
 
 def links(path):
     """Where this notebook can be opened, and how long it ran."""
-    at = f"transfer-course/transfer_course/blob/main/nbs/{path.name}"
-    parts = [f"[Open in Colab](https://colab.research.google.com/github/{at})",
-             f"[Binder](https://mybinder.org/v2/gh/transfer-course/transfer_course/main?labpath=nbs%2F{path.name})",
-             f"[Notebook]({REPO}/blob/main/nbs/{path.name})"]
-    if read(path).module: parts.append(f"[Functions](../api/{read(path).module}.qmd)")
-    ran = seconds(ROOT).get(path.name)
+    at, course = f"nbs/{place(path)}", "transfer-course/transfer_course"
+    parts = [f"[Open in Colab](https://colab.research.google.com/github/{course}/blob/main/{at})",
+             f"[Binder](https://mybinder.org/v2/gh/{course}/main?labpath={at.replace('/', '%2F')})",
+             f"[Notebook]({REPO}/blob/main/{at})"]
+    if (ROOT / "api" / f"{read(path).module}.qmd").exists(): parts.append(f"[Functions]({up(path)}../api/{read(path).module}.qmd)")
+    ran = seconds(ROOT).get(place(path))
     unit = seconds(ROOT, "reference_seconds")
     if ran: parts.append(f"runs in {ran:.0f} s on {seconds(ROOT, 'cores')} cores" + (f" ({ran / unit:.0f} reference runs)" if unit else ""))
     return "::: {.lesson-links}\n" + " · ".join(parts) + "\n:::\n"
 
 
-def relative(source):
+def relative(source, path):
     """A link to this site's own address becomes one between its files: a function's goes to its page of parameters."""
-    def near(m): return f"../api/{m[2]}.qmd#{m[3]}" if m[3] and (ROOT / "transfer_course" / f"{m[2]}.py").exists() else f"{m[1]}-{m[2]}.ipynb"
+    def near(m):
+        to = ROOT / "nbs" / f"{m[1]}{m[2]}-{m[3]}.ipynb"
+        module = read(to).module if m[4] and to.exists() else ""
+        return f"{up(path)}../api/{module}.qmd#{m[4]}" if module else f"{up(path)}{m[1]}{m[2]}-{m[3]}.ipynb"
     return OWN.sub(near, source)
 
 
@@ -126,7 +131,7 @@ def filtered(nb):
     nb["metadata"].pop("widgets", None)
     for cell in nb["cells"]:
         if cell["cell_type"] == "code": cell["source"] = quoted(text(cell["source"]))
-        cell["source"] = relative(text(cell.get("source", ""))) if cell["cell_type"] == "markdown" else cell.get("source", "")
+        cell["source"] = relative(text(cell.get("source", "")), path) if path and cell["cell_type"] == "markdown" else cell.get("source", "")
         if cell["cell_type"] == "code": cell["outputs"] = [o for o in (clean(o, text(cell["source"])) for o in cell.get("outputs", [])) if o]
     nb["cells"] = [c for c in nb["cells"] if shown(c) and not text(c["source"]).startswith("<!-- WARNING: THIS FILE WAS AUTOGEN")]
     if path is None: return in_lines(nb)

@@ -4,17 +4,23 @@ Makes index.qmd, api/*.qmd, nbs/references.qmd and nbs/glossary.qmd. Quarto and 
 """
 import ast
 import io
+import json
 import os
 import re
 import sys
 import tokenize
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import import_module
 from pathlib import Path
 
 import yaml
 
+from transfer_course.door import Kind
+
 ROOT = Path(os.environ.get("QUARTO_PROJECT_DIR") or Path(__file__).resolve().parent.parent)
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from shared import REPO, card, cited, lessons, notebooks, read, seconds, title  # noqa: E402
+from shared import REPO, card, cited, label, lessons, notebooks, place, read, room, seconds  # noqa: E402
 
 
 def write(path, text):
@@ -45,7 +51,7 @@ def minutes(name):
 
 def the_map():
     texts = what_it_measures()
-    rows = [f"| [{p.stem[:2]} · {title(p)}](nbs/{p.name}) | {texts.get(p.stem[:2]) or read(p).promise} | {minutes(p.name)} |" for p in lessons(ROOT)]
+    rows = [f"| [{label(p)}](nbs/{p.name}) | {texts.get(p.stem[:2]) or read(p).promise} | {minutes(p.name)} |" for p in lessons(ROOT)]
     cores = seconds(ROOT, "cores")
     note = f"Minutes to run every cell once, measured on {cores} cores.\n" if cores else ""
     return "\n".join(["::: {.map-of-lessons}", "| lesson | what it measures | minutes |", "|:---|:---|---:|", *rows, ":::", "", note])
@@ -76,22 +82,23 @@ def the_picture():
     if not books: return ""
     book, path = (turned or books)[0]
     words = "Turn the filter, and other edges answer. Networks find such filters by themselves: " if turned else "From "
-    return f"```{{=html}}\n{book}\n{PLAY}\n```\n\n{words}[{path.stem[:2]} · {title(path)}](nbs/{path.name}).\n"
+    return f"```{{=html}}\n{book}\n{PLAY}\n```\n\n{words}[{label(path)}](nbs/{path.name}).\n"
 
 
 # --- the sidebar ------------------------------------------------------------------------------------------------------
 
-PARTS = {"Part 1: what transfers": r"0[1-4]-", "Part 2: kinds of transfer, and fields": r"0[5-9]-|1\d-", "Workbench": r"9\d-"}
+PARTS = {"Part 1: what transfers": r"0[1-4]-", "Part 2: kinds of transfer, and fields": r"0[5-9]-|[12]\d-",
+         "Workbench": r"workbench/", "Checks of the exercises": r"checks/", "Programs": r"programs/[0-8]"}
 
 
 def sidebar():
-    """site/_sidebar.yml: the pages by parts. A part without pages is left out."""
+    """site/_sidebar.yml: the pages by rooms. A part without pages is left out, and so are old addresses."""
     contents = [{"href": "index.qmd", "text": "Home"}, {"href": "nbs/index.ipynb", "text": "The map of the course"}]
     for part, names in PARTS.items():
-        books = [{"href": f"nbs/{p.name}", "text": f"{p.stem[:2]} · {title(p)}"} for p in notebooks(ROOT) if re.match(names, p.name)]
+        books = [{"href": f"nbs/{place(p)}", "text": label(p).partition(":")[0] if room(p) else label(p)} for p in notebooks(ROOT) if re.match(names, place(p))]
         if books: contents.append({"section": part, "contents": books})
-    functions = [{"href": f"api/{name}.qmd", "text": name} for name, _, _ in modules()]
-    others = [f"nbs/{p.name}" for p in notebooks(ROOT) if not p.name[:2].isdigit() and p.stem != "index"]
+    functions = [{"href": f"api/{m.name}.qmd", "text": m.name} for m in modules()]
+    others = [f"nbs/{p.name}" for p in notebooks(ROOT) if not room(p) and not p.name[:2].isdigit() and p.stem != "index"]
     contents.append({"section": "Reference", "contents": [*others, "nbs/glossary.qmd", "nbs/references.qmd", {"section": "Functions", "href": "api/index.qmd", "contents": functions}]})
     write("site/_sidebar.yml", yaml.safe_dump({"website": {"sidebar": {"contents": contents}}}, sort_keys=False, allow_unicode=True))
 
@@ -117,35 +124,72 @@ def plain(text):
 def unescape(text): return re.sub(r"\\(.)", r"\1", text)
 
 
-def signature(node, name):
-    """The call, one parameter a line where it is long."""
-    flat = f"{name}({ast.unparse(node.args)})"
-    if len(flat) < 90: return flat
-    whole, depth, out = ast.unparse(node.args), 0, [""]
-    for c in whole:
-        depth += c in "([{"
-        depth -= c in ")]}"
-        if c == "," and depth == 0: out.append("")
-        else: out[-1] += c
-    args = [a.strip() for a in out]
-    return f"{name}(\n" + "".join(f"    {a},\n" for a in args) + ")"
+@dataclass
+class Module:
+    """An exported module, as its page tells it."""
+    name: str  # "gabor", "checks.gabor"
+    book: Path  # the notebook
+    source: str
+
+    def __post_init__(self):
+        self.tree, self.notes = ast.parse(self.source), comments(self.source)
+        listed = [n.value for n in self.tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"]
+        self.exported = ast.literal_eval(listed[0]) if listed else []
+        cells = json.loads(self.book.read_text(encoding="utf-8"))["cells"]
+        self.hidden = {c["id"] for c in cells if re.match(r"#\|\s*exporti", "".join(c["source"]))}
+        self.marks = [(line, note.rpartition("#")[2]) for line, note in self.notes.items() if note.startswith("%% ")]
+
+    @cached_property
+    def space(self):
+        """The names of the module, to look up what an annotation stands for."""
+        return vars(import_module(f"transfer_course.{self.name}"))
+
+    def cell(self, node):
+        """The id of the cell that a definition comes from."""
+        return max(((line, cell) for line, cell in self.marks if line < node.lineno), default=(0, ""))[1]
+
+    def file(self): return self.name.replace(".", "/") + ("/__init__" if self.book.stem == "00-frame" else "")
+
+    def words(self, annotation):
+        """What an argument may be: a kind of the door in words, anything else as code."""
+        if annotation is None: return ""
+        kind = eval(ast.unparse(annotation), dict(self.space))
+        return plain(repr(kind)) if isinstance(kind, Kind) else f"`{ast.unparse(annotation)}`"
 
 
-def parameters(node, notes):
-    """The table of parameters: name, default, what it is."""
+def parameters_of(node):
+    """[(name with its stars, argument, default)] without self"""
     a = node.args
-    plainly = a.posonlyargs + a.args
-    defaults = [None] * (len(plainly) - len(a.defaults)) + a.defaults
-    rows = list(zip([p.arg for p in plainly], plainly, defaults))
+    first = a.posonlyargs + a.args
+    defaults = [None] * (len(first) - len(a.defaults)) + a.defaults
+    rows = list(zip([p.arg for p in first], first, defaults))
     rows += [("*" + a.vararg.arg, a.vararg, None)] if a.vararg else []
     rows += list(zip([p.arg for p in a.kwonlyargs], a.kwonlyargs, a.kw_defaults))
     rows += [("**" + a.kwarg.arg, a.kwarg, None)] if a.kwarg else []
-    rows = [r for r in rows if r[0] not in ("self", "cls")]
+    return [r for r in rows if r[0] not in ("self", "cls")]
+
+
+def signature(node, name):
+    """The call, one parameter a line where it is long. What each one may be stands in the table below it."""
+    a, parts = node.args, []
+    for shown, arg, default in parameters_of(node):
+        if a.kwonlyargs and arg is a.kwonlyargs[0] and not a.vararg: parts.append("*")
+        parts.append(shown + (f"={ast.unparse(default)}" if default is not None else ""))
+        if a.posonlyargs and arg is a.posonlyargs[-1]: parts.append("/")
+    flat = f"{name}({', '.join(parts)})"
+    return flat if len(flat) < 90 else f"{name}(\n" + "".join(f"    {p},\n" for p in parts) + ")"
+
+
+def parameters(node, module):
+    """The table of parameters: name, default, what it may be, what it is."""
+    rows = [(name, default, module.words(p.annotation), plain(module.notes.get(p.lineno, ""))) for name, p, default in parameters_of(node)]
     if not rows: return ""
-    lines = ["| parameter | default | what it is |", "|:---|:---|:---|"]
-    for name, p, default in rows:
-        shown = f"`{ast.unparse(default)}`" if default is not None else ""
-        lines.append(f"| `{name}` | {shown.replace('|', chr(92) + '|')} | {plain(notes.get(p.lineno, ''))} |")
+    kinds = any(words for _, _, words, _ in rows)
+    lines = ["| parameter | default | must be | what it is |", "|:---|:---|:---|:---|"] if kinds else ["| parameter | default | what it is |", "|:---|:---|:---|"]
+    for name, default, words, note in rows:
+        shown = f"`{ast.unparse(default)}`".replace("|", chr(92) + "|") if default is not None else ""
+        cells = [f"`{name}`", shown, words.replace("|", chr(92) + "|"), note] if kinds else [f"`{name}`", shown, note]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -154,63 +198,115 @@ def docstring(node):
     return "\n\n".join(plain(" ".join(p.split())) for p in re.split(r"\n\s*\n", text))
 
 
-def entry(node, module, notes, lesson, owner=""):
-    """One function or class in Markdown."""
+def patched(node):
+    """The names of the classes to which fastcore's `@patch` attaches a function."""
+    if not isinstance(node, ast.FunctionDef) or not any(re.match(r"patch\b", ast.unparse(d)) for d in node.decorator_list): return []
+    first = (node.args.posonlyargs + node.args.args)[0].annotation
+    return re.findall(r"\w+", ast.unparse(first)) if first is not None else []
+
+
+def is_property(node): return any(ast.unparse(d) in ("property", "cached_property", "patch(as_prop=True)") for d in node.decorator_list)
+
+
+def methods_of(node, module):
+    """The public methods of a class: those in it, and those that are attached to it in the same module."""
+    inner = [n for n in node.body if isinstance(n, ast.FunctionDef)]
+    attached = [n for n in module.tree.body if node.name in patched(n) and module.cell(n) not in module.hidden]
+    return [m for m in inner + attached if not m.name.startswith("_")]
+
+
+def entry(node, module, owner="", level="##"):
+    """One function, class or method in Markdown."""
     is_class = isinstance(node, ast.ClassDef)
     name = f"{owner}.{node.name}" if owner else node.name
-    methods = [n for n in node.body if isinstance(n, ast.FunctionDef)] if is_class else []
-    start = next((m for m in methods if m.name == "__init__"), None)
-    call = signature(start, name).replace("(self, ", "(").replace("(self)", "()").replace("    self,\n", "") if start else f"class {name}" if is_class else signature(node, name)
-    is_property = any(isinstance(d, ast.Name) and d.id == "property" for d in node.decorator_list)
-    call = name if is_property else call.replace("(self, ", "(").replace("(self)", "()").replace("    self,\n", "") if owner else call
-    source = f"{REPO}/blob/main/transfer_course/{module}.py#L{node.lineno}"
-    where = f"Taught in [{lesson.stem[:2]} · {title(lesson)}](../nbs/{lesson.name}) · [source]({source})"
-    level = "###" if owner else "##"
+    start = next((m for m in node.body if isinstance(m, ast.FunctionDef) and m.name == "__init__"), None) if is_class else node
+    bare = is_class and start is None or not is_class and is_property(node)
+    call = ("class " if is_class else "") + name if bare else signature(start, name)
+    where = f"{'Built' if room(module.book) else 'Taught'} in [{label(module.book)}](../nbs/{place(module.book)}) · [source]({REPO}/blob/main/transfer_course/{module.file()}.py#L{node.lineno})"
     parts = [f"{level} {name} {{#{name}}}", f"::: {{.signature}}\n```python\n{call}\n```\n:::", docstring(node),
-             "" if is_property else parameters(start or node, notes) if start or not is_class else "", "" if owner else f"::: {{.taught}}\n{where}\n:::"]
-    public = [m for m in methods if not m.name.startswith("_")]
-    return "\n\n".join([*filter(None, parts), *(entry(m, module, notes, lesson, name) for m in public)])
+             "" if bare else parameters(start, module), f"::: {{.taught}}\n{where}\n:::" if level == "##" else ""]
+    inner = methods_of(node, module) if is_class else []
+    return "\n\n".join([*filter(None, parts), *(entry(m, module, name, "###") for m in inner)])
 
 
-def public(tree):
-    names = next((ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"), None)
-    kinds = (ast.FunctionDef, ast.ClassDef)
-    return [n for n in tree.body if isinstance(n, kinds) and (n.name in names if names is not None else not n.name.startswith("_"))]
+def public(module):
+    """[(definition, class that it is attached to)]: what the module lists, and public methods for classes of other modules."""
+    found, own = [], {n.name for n in module.tree.body if isinstance(n, ast.ClassDef)}
+    for n in module.tree.body:
+        if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name in module.exported and not patched(n): found.append((n, ""))
+        if patched(n) and not n.name.startswith("_") and module.cell(n) not in module.hidden:
+            found += [(n, owner) for owner in patched(n) if owner not in own]
+    return found
 
 
+def borrowed(module):
+    """{name: module that defines it}: what the module lists and has from another one."""
+    here = module.name if module.file().endswith("__init__") else module.name.rpartition(".")[0]
+    found = {}
+    for n in module.tree.body:
+        if not isinstance(n, ast.ImportFrom) or not n.level: continue
+        above = here.split(".")[:len(here.split(".")) - n.level + 1] if here else []
+        found |= {a.asname or a.name: ".".join([*above, *filter(None, [n.module])]) for a in n.names if (a.asname or a.name) in module.exported}
+    return found
+
+
+@cache
 def modules():
-    """(name, notebook, source) of every exported module, in the order of the notebooks."""
+    """Every exported module, in the order of the notebooks; old addresses are left out."""
     found = []
-    for path in (ROOT / "transfer_course").glob("[!_]*.py"):
-        source = path.read_text(encoding="utf-8")
-        notebook = re.search(r"File to edit: \.\./nbs/(\S+\.ipynb)", source)
-        if notebook and (ROOT / "nbs" / notebook[1]).exists(): found.append((path.stem, ROOT / "nbs" / notebook[1], source))
-    return sorted(found, key=lambda m: m[1].name)
+    for book in notebooks(ROOT):
+        name = read(book).module
+        file = ROOT / "transfer_course" / (name.replace(".", "/") + ".py")
+        if not file.exists(): file = file.with_suffix("") / "__init__.py"
+        if name and file.exists() and not re.match("programs/9", place(book)): found.append(Module(name, book, file.read_text(encoding="utf-8")))
+    return found
 
 
-def api_page(name, lesson, source):
-    tree, notes = ast.parse(source), comments(source)
-    nodes = public(tree)
-    top = head(f"transfer_course.{name}", f"The functions of {name}: signatures, parameters, sources", "toc-depth: 2")
-    intro = f"From the notebook [{lesson.stem[:2]} · {title(lesson)}](../nbs/{lesson.name}). Import it by `from transfer_course import {name}`."
-    return "\n\n".join([top, intro, *(entry(n, name, notes, lesson) for n in nodes)]) + "\n", nodes
+def again(module):
+    """A line on what the module hands on, with links to where it is described."""
+    known = {m.name: {n.name for n, _ in public(m)} for m in modules()}
+    links = [f"[`{name}`]({home}.qmd#{name})" for name, home in borrowed(module).items() if name in known.get(home, ())]
+    return f"It hands on, from other rooms: {', '.join(links)}." if links else ""
+
+
+def kinds(module):
+    """The kinds of arguments that a module defines, in words."""
+    made = {t.id for n in module.tree.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
+    rows = [f"| `{n}` | {plain(repr(module.space[n]))} |" for n in module.exported if n in made and isinstance(module.space[n], Kind)]
+    return "\n".join(["| kind | what the argument must be |", "|:---|:---|", *rows]) if rows else ""
+
+
+def api_page(module):
+    top = head(f"transfer_course.{module.name}", f"The functions of {module.name}: signatures, parameters, sources", "toc-depth: 3")
+    package, _, name = f"transfer_course.{module.name}".rpartition(".")
+    intro = f"From the notebook [{label(module.book)}](../nbs/{place(module.book)}). Import it by `from {package} import {name}`."
+    return "\n\n".join([top, intro, *filter(None, [again(module), kinds(module)]), *(entry(n, module, owner) for n, owner in public(module))]) + "\n"
 
 
 def first_line(node): return plain(" ".join((ast.get_docstring(node) or "").strip().split("\n\n")[0].split()))
 
 
+def index_rows(module):
+    """A row for each definition, and for each method of a class below it."""
+    for node, owner in public(module):
+        inner = methods_of(node, module) if isinstance(node, ast.ClassDef) else []
+        name = f"{owner}.{node.name}" if owner else node.name
+        for n, shown in [(node, name), *((m, f"{name}.{m.name}") for m in inner)]:
+            yield f"| [`{shown}`]({module.name}.qmd#{shown}) | {first_line(n)} |"
+
+
 def api():
     """api/NAME.qmd for every module, and api/index.qmd."""
-    found, index = modules(), [head("Functions", "Every public function of the package, with its parameters, its source and its lesson"),
-                               "What a notebook builds becomes a module of the same name."]
-    for name, lesson, source in found:
-        page, nodes = api_page(name, lesson, source)
-        write(f"api/{name}.qmd", page)
-        if not nodes: continue
-        index += [f"## [{name}]({name}.qmd)", f"From [{lesson.stem[:2]} · {title(lesson)}](../nbs/{lesson.name}).",
-                  "\n".join(["| function | what it does |", "|:---|:---|", *(f"| [`{n.name}`]({name}.qmd#{n.name}) | {first_line(n)} |" for n in nodes)])]
+    index = [head("Functions", "Every public function of the package, with its parameters, its source and its lesson"),
+             "What a notebook builds becomes a module of the same name."]
+    for module in modules():
+        write(f"api/{module.name}.qmd", api_page(module))
+        rows = list(index_rows(module))
+        if not rows: continue
+        index += [f"## [{module.name}]({module.name}.qmd)", f"From [{label(module.book)}](../nbs/{place(module.book)}).",
+                  "\n".join(["| function | what it does |", "|:---|:---|", *rows])]
     write("api/index.qmd", "\n\n".join(index) + "\n")
-    for old in set((ROOT / "api").glob("*.qmd")) - {ROOT / "api" / f"{m[0]}.qmd" for m in found} - {ROOT / "api" / "index.qmd"}: old.unlink()
+    for old in set((ROOT / "api").glob("*.qmd")) - {ROOT / "api" / f"{m.name}.qmd" for m in modules()} - {ROOT / "api" / "index.qmd"}: old.unlink()
 
 
 # --- the references -----------------------------------------------------------------------------------------------------
@@ -222,6 +318,11 @@ def link(ref):
     return ", ".join(found)
 
 
+def short(path):
+    """The number of a lesson, the name of a room."""
+    return path.stem[:2] if path in lessons(ROOT) else "map" if path.stem == "index" else read(path).module or path.stem
+
+
 def references():
     """nbs/references.qmd: each work once, with the notebooks that cite it."""
     refs = yaml.safe_load((ROOT / "nbs" / "references.yml").read_text(encoding="utf-8"))
@@ -231,7 +332,7 @@ def references():
     for ref in sorted(refs, key=lambda r: (r["authors"].split(",")[0].lower(), r["year"])):
         books = sorted({p for key in ("doi", "arxiv") if key in ref for p in where.get(str(ref[key]).lower(), ())})
         if not books: continue
-        links = ", ".join(f"[{p.stem[:2] if p.stem != 'index' else 'map'}]({p.name})" for p in books)
+        links = ", ".join(f"[{short(p)}]({place(p)})" for p in books)
         text = f"{ref['authors']} ({ref['year']}). *{ref['title']}*. {ref.get('where', '')}".strip()
         lines.append(f"[]{{#{ref['id']}}}{text}{'' if text.endswith('.') else '.'} {link(ref)}. Cited in {links}.")
     write("nbs/references.qmd", "\n\n".join(lines) + "\n")
@@ -241,12 +342,12 @@ def references():
 
 def glossary():
     """nbs/glossary.qmd: each term with one sentence, and the notebook that uses it, where that is written."""
-    at = {p.stem[:2]: p for p in notebooks(ROOT)}
+    at = {p.stem[:2]: p for p in lessons(ROOT)} | {read(p).module: p for p in notebooks(ROOT) if room(p)}
     lines = [head("Glossary", "The words of the course, each in one sentence", "toc: false"),
              "Each term links to the notebook where you meet it first."]
     for word in sorted(yaml.safe_load((ROOT / "nbs" / "glossary.yml").read_text(encoding="utf-8")), key=lambda w: w["term"].lower()):
         book = at.get(word["lesson"])
-        more = f" [{book.stem[:2]} · {title(book)}]({book.name})" if book else ""
+        more = f" [{label(book)}]({place(book)})" if book else ""
         lines.append(f"[**{word['term']}**]{{#{re.sub('[^a-z0-9]+', '-', word['term'].lower())}}}: {word['text']}{more}")
     write("nbs/glossary.qmd", "\n\n".join(lines) + "\n")
 

@@ -18,6 +18,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import cards  # noqa: E402
+from shared import notebooks, place  # noqa: E402
 
 # What smalldocs says it leaves to Quarto, or does otherwise
 EXPECTED = r"^(execute\.enabled|unknown key (lang|website\.image-alt)|format\.html\.(highlight-style|html-math-method|respect-user-color-scheme)|theme site/)|repo-actions is not read"
@@ -39,9 +40,11 @@ def filter_notebooks(work):
     """What `nbdev-filter` and then `site/filter.py` make of each notebook, in one process."""
     from filter import filtered
     from nbdev.cli import nbdev_filter
-    for path in sorted((ROOT / "nbs").glob("*.ipynb")):
+    for path in notebooks(ROOT):
         nb = json.loads(nbdev_filter(fname=str(path), printit=False))
-        (work / "nbs" / path.name).write_text(json.dumps(filtered(nb), ensure_ascii=False), encoding="utf-8")
+        to = work / "nbs" / place(path)
+        to.parent.mkdir(exist_ok=True)
+        to.write_text(json.dumps(filtered(nb), ensure_ascii=False), encoding="utf-8")
 
 
 def mathml(html):

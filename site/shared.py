@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from transfer_course import course
+
 REPO = "https://github.com/transfer-course/transfer_course"
 CITED = re.compile(r"(?:doi:|doi\.org/)\s*(10\.\d{4,}/(?:\([^\s)]*\)|[^\s;,()\]\"'`\\])+)|arxiv(?::\s*|\.org/abs/)(\d{4}\.\d{4,5})", re.I)
 
@@ -34,7 +36,7 @@ class Notebook:
     @property
     def module(self):
         found = re.search(r"^#\|\s*default_exp\s+(\S+)", "\n".join(self.code), re.M)
-        return found[1] if found else ""
+        return found[1].removesuffix(".__init__") if found else ""
 
 
 def text(value): return "".join(value) if isinstance(value, list) else value
@@ -51,13 +53,24 @@ def read(path):
 def title(path): return read(path).title
 
 
-def notebooks(root): return sorted((root / "nbs").glob("*.ipynb"))
-def lessons(root): return [p for p in notebooks(root) if re.match(r"[01]\d-", p.name)]
+def notebooks(root): return course.notebooks(root / "nbs", course.OPEN_PARTS)
+def lessons(root): return [p for p in notebooks(root) if course.is_lesson(p)]
+def room(path): return path.parent.name if path.parent.name in course.PARTS else ""
+
+
+def place(path):
+    """Of a notebook, as its address below nbs/: "02-gabor.ipynb", "checks/02-gabor.ipynb"."""
+    return f"{room(path)}/{path.name}".lstrip("/")
+
+
+def label(path):
+    """How a notebook is named in lists: a lesson with its number."""
+    return f"{path.stem[:2]} · {title(path)}" if course.is_lesson(path) else title(path)
 
 
 @cache
 def seconds(root, key="seconds"):
-    """What the last recorded run of all tests measured: {notebook: seconds}, or another key of nbs/results/machine.json."""
+    """What the last recorded run of all tests measured: {place of a notebook: seconds}, or another key of nbs/results/machine.json."""
     path = root / "nbs" / "results" / "machine.json"
     return json.loads(path.read_text(encoding="utf-8")).get(key, {}) if path.exists() else {}
 

@@ -21,7 +21,9 @@ import transfer_course
 
 # %% ../nbs/workbench/02-course.ipynb #ae4e8340
 def lessons_folder():
-    "The folder of the course's notebooks: inside the installed package, or `nbs/` of a checkout."
+    """The folder of the course's notebooks.
+
+    Inside the installed package, or `nbs/` of a checkout."""
     here = Path(transfer_course.__file__).parent
     return here / "lessons" if (here / "lessons").is_dir() else here.parent / "nbs"
 
@@ -47,12 +49,14 @@ def is_lesson(
 
 # %% ../nbs/workbench/02-course.ipynb #7cc20048
 class UsageError(Exception):
-    "A wrong argument of a command. Its text names the argument, what it was, and the likely fix."
+    """A wrong argument of a command.
+
+    Its text names the argument, what it was, and the likely fix."""
 
 def copy_new(
     source,  # the file to copy
     target): # where to: left alone if something is there
-    "Copy `source` unless `target` exists, in one step. -> True if it was copied. Raises OSError."
+    "Copy `source` unless `target` exists, in one step. -> Was it copied? OSError."
     if os.path.lexists(target): return False
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
@@ -67,13 +71,18 @@ def _result_folders():
 
 def result(
     name): # such as "coursenet"
-    "A stored measurement, as the dict that its experiment wrote. ValueError for an unknown name."
+    """A stored measurement, as the dict that its experiment wrote.
+
+    ValueError for an unknown name."""
     stored = {p.stem: p for folder in reversed(_result_folders())
               for p in sorted(folder.glob("*.json"))}
-    if str(name) in stored: return json.loads(stored[str(name)].read_text(encoding="utf-8"))
+    path = stored.get(str(name))
+    if path: return json.loads(path.read_text(encoding="utf-8"))
     near = get_close_matches(str(name), stored, 1, 0.4)
-    fix = f"did you mean {near[0]!r}?" if near else "run the scripts in experiments/ first"
-    raise ValueError(f"name must be one of {', '.join(stored) or 'none yet'}, got {name!r}: {fix}")
+    fix = "run the scripts in experiments/ first"
+    if near: fix = f"did you mean {near[0]!r}?"
+    names = ", ".join(stored) or "none yet"
+    raise ValueError(f"name must be one of {names}, got {name!r}: {fix}")
 
 # %% ../nbs/workbench/02-course.ipynb #d09791d4
 def renamed(
@@ -82,10 +91,12 @@ def renamed(
     "A module's `__getattr__`: old names still work, with a FutureWarning."
     def get(name):
         if name not in names:
-            raise AttributeError(f"module 'transfer_course.{module}' has no attribute {name!r}")
+            whole = f"transfer_course.{module}"
+            raise AttributeError(f"module {whole!r} has no attribute {name!r}")
         home, _, new = f"{module}.{names[name]}".rpartition(".")
         home = home.removeprefix(f"{module}.") or module
-        warnings.warn(f"{module}.{name} is called {home}.{new} now", FutureWarning, stacklevel=2)
+        said = f"{module}.{name} is called {home}.{new} now"
+        warnings.warn(said, FutureWarning, stacklevel=2)
         return getattr(import_module(f"transfer_course.{home}"), new)
     return get
 

@@ -15,6 +15,7 @@ from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
 
+# %% ../nbs/workbench/16-data.ipynb #811164a5
 import torch
 from torchvision.transforms.v2.functional import resize
 
@@ -25,12 +26,17 @@ from .files import FetchError, cached, download, extract, same_hash
 from .folders import Side, from_folder
 from .glyphs import letters, mnist_task, small_digits_task
 from transfer_course.photographs import (
-    PICTURE_FILES, boxes, materials_task, photographs, photographs_card, photographs_task,
+    PICTURE_FILES,
+    boxes,
+    materials_task,
+    photographs,
+    photographs_card,
+    photographs_task,
 )
 from .shifts import BACKGROUNDS, blurred, inverted, mnist_m, night
 from .tasks import TABLE, Card, Task, sample_per_class
 
-# %% ../nbs/workbench/16-data.ipynb #0fd1d0b2
+# %% ../nbs/workbench/16-data.ipynb #49e47f04
 _all_ = ["Card", "Task", "sample_per_class", "photographs", "photographs_card", "boxes",
          "letters", "night", "inverted", "blurred", "mnist_m", "from_folder",
          "FetchError", "cached", "download", "extract", "result"]
@@ -84,7 +90,7 @@ def load(
     if size is None or task.x_train.shape[2:] == (size, size): return task
     return task.map(partial(resized, size=size), name)
 
-# %% ../nbs/workbench/16-data.ipynb #e0f2ca39
+# %% ../nbs/workbench/16-data.ipynb #a9f02027
 @door
 def fetch(
     name: OneOf(*names()),
@@ -127,7 +133,7 @@ def _facts(name, kind, paths, hashes, sizes):
     "One row of `assets`."
     present = all(p.is_file() for p in paths)
     ok = present and all(h is None or same_hash(p, h) for p, h in zip(paths, hashes))
-    size = sum(p.stat().st_size if p.is_file() else s or 0 for p, s in zip(paths, sizes))
+    size = sum(p.stat().st_size if p.is_file() else s for p, s in zip(paths, sizes))
     return dict(name=name, kind=kind, bytes=size, sha256=hashes,
                 path=[str(p) for p in paths], present=present, ok=ok)
 
@@ -142,7 +148,7 @@ def _embedded_facts(name):
 def _fetched_facts(name):
     rows = FILES[name]
     return _facts(name, "fetched", [f.path() for f in rows], [f.hash for f in rows],
-                  [f.bytes for f in rows])
+                  [f.bytes or 0 for f in rows])
 
 # %% ../nbs/workbench/16-data.ipynb #370711ac
 def assets():
@@ -152,20 +158,12 @@ def assets():
     return [_embedded_facts(n) if kind == "embedded" else _fetched_facts(n)
             for n, kind in names().items()]
 
-# %% ../nbs/workbench/16-data.ipynb #d1e79458
+# %% ../nbs/workbench/16-data.ipynb #ecfc0e4e
 few_shot, split, map_pictures = Task.few_shot, Task.split, Task.map
 
 def check_pictures(x, name="x"):
-    "`x` itself, if it holds pictures. In new functions, write `x: Pictures` under `@door`."
+    "`x` itself, if it holds pictures. New functions say `x: Pictures`, under `@door`."
     return Pictures.check(name, x)
-
-# %% ../nbs/workbench/16-data.ipynb #3456e368
-from transfer_course.tasks import ClassNames, check_labels
-
-def _known(name, names, argument): return OneOf(*names).check(argument, name)
-def _check_classes(classes): return ClassNames.check("classes", classes)
-def _check_labels(y, n, k, name): return check_labels(y, n, range(k), name)
-Task._parts = Task.parts
 
 # %% ../nbs/workbench/16-data.ipynb #c0514029
 __getattr__ = renamed("data", home="files.cache_dir")

@@ -161,7 +161,8 @@ def Place(
     ending = f" that ends in {suffix}" if suffix else ""
     return Kind(lambda v: not _place_fix(v, suffix),
                 f"a file name{ending} in a folder that exists",
-                lambda v: _place_fix(v, suffix), lambda v: a_type(v, (str, Path)), Path)
+                lambda v: _place_fix(v, suffix), lambda v: a_type(v, (str, Path)), Path,
+                show=lambda v: repr(Path(v).name) if isinstance(v, (str, Path)) else saw(v))
 
 # %% ../nbs/workbench/00-door.ipynb #91762b10
 def _fix_pictures(x):
@@ -198,7 +199,8 @@ def same_length(**named): # two or more arguments by their names
     if len(set(sizes.values())) > 1:
         said = ", ".join(f"{name} has {n}" for name, n in sizes.items())
         names = " and ".join(sizes)
-        raise ValueError(f"{names} must have the same length, but {said}: give one for each")
+        raise ValueError(f"{names} must have the same length, but {said}: "
+                         "give one for each")
 
 def need(
     holds,      # must be true

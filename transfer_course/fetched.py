@@ -27,7 +27,9 @@ class RemoteFile:
     folder: str = ""    # where it lies, below `downloads` of the cache folder
     gives: str = None   # what unpacking gives; None: it is not unpacked
 
-    def path(self): return cache_dir() / "downloads" / self.folder / self.url.split("/")[-1]
+    def path(self):
+        "Where it lies in the cache folder."
+        return cache_dir() / "downloads" / self.folder / self.url.split("/")[-1]
 
 FILES = {name: [RemoteFile(**f) for f in facts["files"]]
          for name, facts in TABLE["sets"].items() if "files" in facts}
@@ -44,28 +46,32 @@ def fetch_files(
 def unpacked(name):
     "The folder below which torchvision finds the set: fetched, checked and unpacked."
     for path, file in zip(fetch_files(name), FILES[name]):
-        if file.gives and not (path.parent / file.gives).exists(): extract(path, path.parent)
+        here = path.parent
+        if file.gives and not (here / file.gives).exists(): extract(path, here)
     return cache_dir() / "downloads"
 
 # %% ../nbs/workbench/15-fetched.ipynb #dce8e7d6
 DIGITS = list("0123456789")
 
 def _cifar10(root):
-    a, b = (datasets.CIFAR10(root, train=t) for t in (True, False))
-    x = [torch.from_numpy(d.data).permute(0, 3, 1, 2).contiguous() for d in (a, b)]
-    return list(zip(x, [torch.tensor(d.targets) for d in (a, b)])), a.classes
+    parts = [datasets.CIFAR10(root, train=t) for t in (True, False)]
+    x = [torch.from_numpy(d.data).permute(0, 3, 1, 2).contiguous() for d in parts]
+    y = [torch.tensor(d.targets) for d in parts]
+    return list(zip(x, y)), parts[0].classes
 
 def _fashion_mnist(root):
-    a, b = (datasets.FashionMNIST(root, train=t) for t in (True, False))
-    return [(d.data[:, None], d.targets) for d in (a, b)], a.classes
+    parts = [datasets.FashionMNIST(root, train=t) for t in (True, False)]
+    return [(d.data[:, None], d.targets) for d in parts], parts[0].classes
 
 def _svhn(root):
     parts = [datasets.SVHN(root / "svhn", split=s) for s in ("train", "test")]
-    return [(torch.from_numpy(d.data), torch.from_numpy(d.labels).long()) for d in parts], DIGITS
+    x = [torch.from_numpy(d.data) for d in parts]
+    return list(zip(x, [torch.from_numpy(d.labels).long() for d in parts])), DIGITS
 
 def _usps(root):
     parts = [datasets.USPS(root / "usps", train=t) for t in (True, False)]
-    return [(torch.from_numpy(d.data)[:, None], torch.tensor(d.targets)) for d in parts], DIGITS
+    x = [torch.from_numpy(d.data)[:, None] for d in parts]
+    return list(zip(x, [torch.tensor(d.targets) for d in parts])), DIGITS
 
 # %% ../nbs/workbench/15-fetched.ipynb #a68ffa6b
 def _oxford_pet(root):
@@ -77,7 +83,8 @@ def _flowers102(root):
 def _eurosat(root): return [datasets.EuroSAT(root)]
 
 # %% ../nbs/workbench/15-fetched.ipynb #8bedd0c4
-ARRAYS = {"cifar10": _cifar10, "svhn": _svhn, "usps": _usps, "fashion_mnist": _fashion_mnist}
+ARRAYS = {"cifar10": _cifar10, "svhn": _svhn, "usps": _usps,
+          "fashion_mnist": _fashion_mnist}
 PICTURES = {"oxford_pet": _oxford_pet, "flowers102": _flowers102, "eurosat": _eurosat}
 
 # %% ../nbs/workbench/15-fetched.ipynb #e3ae5012
@@ -125,9 +132,10 @@ def fetched_task(
         i, j = stratified(y, 0.2, seed, "test", classes)
         parts = [(x[i], y[i]), (x[j], y[j])]
     train, test, *valid = parts
-    return Task(name, *train, *test, classes, fetched_card(name), *(valid[0] if valid else ()))
+    last = valid[0] if valid else ()
+    return Task(name, *train, *test, classes, fetched_card(name), *last)
 
 # %% ../nbs/workbench/15-fetched.ipynb #0f306f7f
 def fetched_card(name):
-    "The card of a fetched set: the facts of the table and the address of its first file."
+    "The facts of the table and the address of the first file of a fetched set."
     return Card(card_of(name) | {"url": FILES[name][0].url})

@@ -36,8 +36,8 @@ def _read_picture(path, size):
     try:
         with Image.open(path) as image: return fit_square(image, size)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        name = f"{path.parent.name}/{path.name}"
-        raise ValueError(f"path holds a picture that can't be read, {name} ({str(e)[:80]}): "
+        name, why = f"{path.parent.name}/{path.name}", str(e)[:80]
+        raise ValueError(f"path holds a picture that can't be read, {name} ({why}): "
                          "replace or delete the file") from None
 
 # %% ../nbs/workbench/14-folders.ipynb #2fdd924b
@@ -62,7 +62,8 @@ def _pictures_below(folder):
 
 def _classes_in(folder):
     "{class: its picture files}, from the subfolders of `folder`."
-    subfolders = [d for d in sorted(folder.iterdir()) if d.is_dir() and d.name[0] not in "._"]
+    subfolders = [d for d in sorted(folder.iterdir())
+                  if d.is_dir() and d.name[0] not in "._"]
     found, here = {d.name: _pictures_below(d) for d in subfolders}, folder.name
     need(found, f"path must hold one subfolder for each class, got {here} with none: "
                 "sort the pictures into folders")
@@ -125,7 +126,7 @@ def _same_classes(train, other, part):
 def from_folder(
     path: Folder,
     size: Side = 160,  # the shorter side is brought to it, then the middle is cut out
-    test: Share = 0.2, # for the test, where there are no folders train and test (or val)
+    test: Share = 0.2, # for the test, if there are no folders train and test (or val)
     seed: Seed = 0):   # of the split
     """A task from your own pictures: one subfolder for each class.
 

@@ -27,7 +27,8 @@ def digits_task(
     test, # share of test pictures
     seed):
     "A task of ten digits with a stratified share of test pictures."
-    x, y, classes = torch.as_tensor(x)[:, None], torch.as_tensor(y).long(), list("0123456789")
+    x, y = torch.as_tensor(x)[:, None], torch.as_tensor(y).long()
+    classes = list("0123456789")
     i, j = stratified(y, test, seed, "test", classes)
     return Task(name, x[i], y[i], x[j], y[j], classes, card_of(name))
 
@@ -39,7 +40,8 @@ def mnist_arrays():
 
 def mnist_task(seed):
     "The task mnist_5k: handwritten digits, 1×28×28."
-    return digits_task("mnist_5k", **cached("mnist_5k-1", mnist_arrays), test=0.2, seed=seed)
+    arrays = cached("mnist_5k-1", mnist_arrays)
+    return digits_task("mnist_5k", **arrays, test=0.2, seed=seed)
 
 # %% ../nbs/workbench/12-glyphs.ipynb #c1f8783b
 def small_digits_task(seed):

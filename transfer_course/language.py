@@ -35,13 +35,16 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 from . import backbones, data, features, finetuning, training
 from .backbones import batched, check_count, check_texts
+from .door import OneOf, door
+from .tasks import ClassNames, check_labels
 
 # %% ../nbs/09-language.ipynb #9d645f48
-def table(
-    name): # "reviews" or "questions"
+@door
+def table(name: OneOf("reviews", "questions")):
     "A table of texts that the course brings, as a DataFrame."
-    path = files("transfer_course") / "texts" / f"{data._known(name, ['reviews', 'questions'], 'name')}.tsv"
-    with path.open(encoding="utf-8") as f: return pd.read_csv(f, sep="\t", quoting=csv.QUOTE_NONE, keep_default_na=False)
+    path = files("transfer_course") / "texts" / f"{name}.tsv"
+    with path.open(encoding="utf-8") as f:
+        return pd.read_csv(f, sep="\t", quoting=csv.QUOTE_NONE, keep_default_na=False)
 
 def review_table():
     "All reviews: id, domain, label (0 negative, 1 positive), marks, text, and part: train or test (a third, the same for everybody)."
@@ -69,21 +72,21 @@ class Texts(list):
 @dataclass(eq=False, repr=False)
 class TextTask(data.Task):
     "A Task whose pictures are sentences: x are lists of strings, y int64 N. What does not fit raises one sentence."
+    noun = "text"
     def __post_init__(self): check_text_task(self)
     def __repr__(self):
-        parts = ", ".join(f"{len(getattr(self, 'x_' + p))} {p}" for p in self._parts())
+        parts = ", ".join(f"{len(getattr(self, 'x_' + p))} {p}" for p in self.parts())
         return f"TextTask {self.name}: {parts}, {len(self.classes)} classes"
 
 # %% ../nbs/09-language.ipynb #33a4e79d
 def check_text_task(task):
     "Classes, sentences and labels of every part of a TextTask: ValueError or TypeError in one sentence."
-    task.classes, task.card = data._check_classes(task.classes), data.Card(task.card)
-    for p in task._parts():
+    task.classes, task.card = ClassNames.check("classes", task.classes), data.Card(task.card)
+    for p in task.parts():
         x, y = getattr(task, f"x_{p}"), getattr(task, f"y_{p}")
         setattr(task, f"x_{p}", Texts(named(check_texts, x, f"x_{p}")))
         if y is None: raise TypeError(f"y_{p} must be {len(x)} labels, got None: supervised learning needs a label for every text")
-        try: data._check_labels(y, len(x), len(task.classes), f"y_{p}")
-        except (TypeError, ValueError) as e: raise type(e)(str(e).replace("picture", "text")) from None
+        check_labels(y, len(x), task.classes, f"y_{p}", task.noun)
     if len(task.y_train.unique()) < 2: raise ValueError(f"y_train must hold at least 2 classes, got only {task.classes[int(task.y_train[0])]!r}: there is nothing to tell apart")
 
 def named(check, x, name):
@@ -99,11 +102,12 @@ def to_task(
     parts = {f"{c}_{p}": v for p, t in dict(train=train, test=test).items() for c, v in dict(x=list(t.text), y=torch.tensor(t.label.to_numpy())).items()}
     return TextTask(name, **parts, classes=["negative", "positive"])
 
+@door
 def reviews(
-    domain=None): # "films", "restaurants", "gadgets"; None: all three
+    domain: OneOf("films", "gadgets", "restaurants") | None = None): # None: all three
     "The reviews as a TextTask; the test part is fixed."
     t = review_table()
-    if domain is not None: t = t[t.domain == data._known(domain, sorted(set(t.domain)), "domain")]
+    if domain is not None: t = t[t.domain == domain]
     return to_task(t[t.part == "train"], t[t.part == "test"], domain or "reviews")
 
 # %% ../nbs/09-language.ipynb #74389185

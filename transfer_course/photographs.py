@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['photographs', 'photographs_card', 'boxes']
 
-# %% ../nbs/workbench/11-photographs.ipynb #143b1357
+# %% ../nbs/workbench/11-photographs.ipynb #35ca3cb2
 from functools import lru_cache
 from importlib.resources import files
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .door import OneOf, Seed, door
+from .door import OneOf, door
 from .tasks import TABLE, Card, Task, card_of
 
 # %% ../nbs/workbench/11-photographs.ipynb #431696f3
@@ -27,22 +27,23 @@ def photo(name):
     package, file = PICTURE_FILES[name]["package"], PICTURE_FILES[name]["file"]
     path = files(package) / file
     if not path.is_file():
-        raise FileNotFoundError(f"the photograph {name} is missing from {package} ({file}): "
-                                f"install {package} again")
+        raise FileNotFoundError(f"the photograph {name} is missing from {package} "
+                                f"({file}): install {package} again")
     return np.array(Image.open(path).convert("RGB"))
 
 # %% ../nbs/workbench/11-photographs.ipynb #c78125e8
 def photographs():
-    """The colour photographs by name, as uint8 3×H×W tensors of 300 to 1,411 pixels a side.
+    """The colour photographs by name, as uint8 3×H×W tensors.
 
-    Licences: `photographs_card`."""
+    They have 300 to 1,411 pixels a side. Licences: `photographs_card`."""
     return {name: torch.from_numpy(photo(name)).permute(2, 0, 1).contiguous()
             for name in PHOTOS}
 
 # %% ../nbs/workbench/11-photographs.ipynb #b2c16807
 def photographs_card():
     "Where each photograph comes from, and its licence."
-    return Card({name: f"{p['about']} (from {p['package']})" for name, p in PHOTOS.items()})
+    return Card({name: f"{p['about']} (from {p['package']})"
+                 for name, p in PHOTOS.items()})
 
 # %% ../nbs/workbench/11-photographs.ipynb #5b390e0e
 def patches(
@@ -51,10 +52,10 @@ def patches(
     n,       # how many patches
     side,    # their side in pixels
     rng):
-    "uint8 n×side×side×3 array of patches at random places, each inside one of the boxes."
+    "uint8 n×side×side×3 array of patches at random places, each inside a box."
     places = [boxes[i] for i in rng.integers(len(boxes), size=n)]
-    corners = [(rng.integers(left, right - side + 1), rng.integers(top, bottom - side + 1))
-               for left, top, right, bottom in places]
+    corners = [(rng.integers(left, right + 1 - side), rng.integers(top, low + 1 - side))
+               for left, top, right, low in places]
     return np.stack([picture[y:y+side, x:x+side] for x, y in corners])
 
 # %% ../nbs/workbench/11-photographs.ipynb #ea04dca1
@@ -70,7 +71,8 @@ def grid_boxes(name, cell=80, gap=16):
 # %% ../nbs/workbench/11-photographs.ipynb #0d6d6eae
 def _material_boxes():
     "{class: (photograph, boxes for training, boxes for the test)}"
-    return {c: (m["photograph"], [tuple(b) for b in m["train"]], [tuple(b) for b in m["test"]])
+    def tuples(boxes): return [tuple(b) for b in boxes]
+    return {c: (m["photograph"], tuples(m["train"]), tuples(m["test"]))
             for c, m in TABLE["materials"].items()}
 
 @door
@@ -92,23 +94,25 @@ def patch_task(
     side=64, # pixels
     **card): # facts for the card
     "A task of patches from the boxes of a `table`."
-    rng, x, y = np.random.default_rng(seed), {"train": [], "test": []}, torch.arange(len(table))
-    for where, *parts in table.values():
-        picture = photo(where)
-        if grey: picture = np.array(Image.fromarray(picture).convert("L").convert("RGB"))
-        for part, places, n in zip(x, parts, (n_train, n_test)):
-            x[part].append(patches(picture, places, n, side, rng))
-    a, b = (torch.from_numpy(np.concatenate(v)).permute(0, 3, 1, 2).contiguous()
-            for v in x.values())
-    return Task(name, a, y.repeat_interleave(n_train), b, y.repeat_interleave(n_test),
-                list(table), card_of(name, **card))
+    rng, train, test = np.random.default_rng(seed), [], []
+    for where, train_boxes, test_boxes in table.values():
+        picture = Image.fromarray(photo(where))
+        if grey: picture = picture.convert("L").convert("RGB")
+        train.append(patches(np.array(picture), train_boxes, n_train, side, rng))
+        test.append(patches(np.array(picture), test_boxes, n_test, side, rng))
+    x, x_test = (torch.from_numpy(np.concatenate(v)).permute(0, 3, 1, 2).contiguous()
+                 for v in (train, test))
+    y = torch.arange(len(table))
+    return Task(name, x, y.repeat_interleave(n_train), x_test,
+                y.repeat_interleave(n_test), list(table), card_of(name, **card))
 
 # %% ../nbs/workbench/11-photographs.ipynb #c6133d29
 def materials_task(seed):
     "Patches 3×64×64 of eight materials, grey in three equal channels."
     table = boxes("materials")
     about = [f"{c}: {PICTURE_FILES[p]['about']}" for c, (p, _, _) in table.items()]
-    return patch_task("materials", table, 120, 40, seed, grey=True, licence="; ".join(about))
+    return patch_task("materials", table, 120, 40, seed, grey=True,
+                      licence="; ".join(about))
 
 def photographs_task(seed):
     "From which of ten photographs is this patch, 3×64×64 in colour?"

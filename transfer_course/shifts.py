@@ -48,8 +48,8 @@ def blurred(
     sigma: Number(0, open_low=True, fix="such as 2") = 2.): # of the Gaussian, in pixels
     "The pictures out of focus, uint8: a Gaussian blur that reaches 3·sigma."
     most = min(x.shape[2:]) / 3
-    need(sigma < most, f"sigma must be below {most:.1f} for pictures of {pixels_of(x)}, "
-                       f"got {sigma:g}: the blur reaches 3·sigma")
+    need(sigma < most, f"sigma must be below {most:.1f} for pictures of "
+                       f"{pixels_of(x)}, got {sigma:g}: the blur reaches 3·sigma")
     return gaussian_blur(x, 2 * math.ceil(3 * sigma) + 1, sigma)
 
 # %% ../nbs/workbench/13-shifts.ipynb #3baff657
@@ -61,10 +61,11 @@ def _fix_digits(x):
     square = x.shape[2] == x.shape[3] <= 256
     return "" if square else "make them square, of up to 256 pixels, with data.resized"
 
-Digits = Kind(lambda v: not _fix_digits(v), "uint8 N×1×H×H", _fix_digits, Pictures.error)
+Digits = Kind(lambda v: not _fix_digits(v), "uint8 N×1×H×H", _fix_digits,
+              Pictures.error)
 
 # %% ../nbs/workbench/13-shifts.ipynb #0edb30ff
-BACKGROUNDS = ["astronaut", "chelsea", "coffee", "motorcycle", "tissue", "china", "flower"]
+BACKGROUNDS = "astronaut chelsea coffee motorcycle tissue china flower".split()
 
 @door
 def mnist_m(

@@ -13,13 +13,22 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 
+# %% ../nbs/workbench/10-tasks.ipynb #fb751f28
 import numpy as np
 import torch
 from fastcore.basics import patch
 from sklearn.model_selection import train_test_split
 
 from transfer_course.door import (
-    Count, Function, Kind, Labels, Pictures, Seed, Share, door, need,
+    Count,
+    Function,
+    Kind,
+    Labels,
+    Pictures,
+    Seed,
+    Share,
+    door,
+    need,
 )
 
 # %% ../nbs/workbench/10-tasks.ipynb #fc6a8f9c
@@ -30,7 +39,7 @@ class Card(dict):
                  for k, v in self.items()]
         return "\n".join(lines) or "an empty card"
 
-# %% ../nbs/workbench/10-tasks.ipynb #e4d2365c
+# %% ../nbs/workbench/10-tasks.ipynb #27b49723
 FACTS = ["origin", "licence", "size", "flaws"]
 TABLE = tomllib.loads((files("transfer_course") / "sets.toml").read_text("utf-8"))
 
@@ -42,18 +51,17 @@ def card_of(
     return Card({k: facts[k] for k in FACTS})
 
 # %% ../nbs/workbench/10-tasks.ipynb #b12c6f9c
+def _is_list(v): return hasattr(v, "__len__") and not isinstance(v, str)
+
 def _fix_names(v):
     "The likely mend of a list of class names; an empty text if it is right."
-    if isinstance(v, str) or not hasattr(v, "__len__"): return "such as ['ants', 'bees']"
+    if not _is_list(v): return "such as ['ants', 'bees']"
     if len(v) < 2: return "one class can't be told from another"
     name, n = Counter(v).most_common(1)[0]
     return f"rename one of those called {name!r}" if n > 1 else ""
 
-def _names_error(v):
-    return TypeError if isinstance(v, str) or not hasattr(v, "__len__") else ValueError
-
 ClassNames = Kind(lambda v: not _fix_names(v), "a list of at least 2 different names",
-                  _fix_names, _names_error, take=list)
+                  _fix_names, lambda v: ValueError if _is_list(v) else TypeError, list)
 
 # %% ../nbs/workbench/10-tasks.ipynb #183b2c2e
 def check_labels(
@@ -83,8 +91,8 @@ def check_part(
     part): # "train", "valid" or "test"
     "One sentence unless what this part of the task holds fits together."
     name, first = f"x_{part}", task.x_train
-    x = task.kind.check(name, getattr(task, name))
-    check_labels(getattr(task, f"y_{part}"), len(x), task.classes, f"y_{part}", task.noun)
+    x, y = task.kind.check(name, getattr(task, name)), getattr(task, f"y_{part}")
+    check_labels(y, len(x), task.classes, f"y_{part}", task.noun)
     setattr(task, name, x)
     if not isinstance(x, torch.Tensor) or x.shape[1:] == first.shape[1:]: return
     raise ValueError(f"{name} must have pictures of {pixels_of(first)} like x_train, "
@@ -126,7 +134,7 @@ class Task:
         head = f"{type(self).__name__} {self.name}: {parts}"
         return f"{head}, {len(self.classes)} classes{pixels or ''}"
 
-# %% ../nbs/workbench/10-tasks.ipynb #888af675
+# %% ../nbs/workbench/10-tasks.ipynb #80609066
 ATask = Kind(lambda v: isinstance(v, Task), "a Task", "load one with data.load(name)",
              TypeError)
 
@@ -135,7 +143,7 @@ def parts(self: Task):
     "The names of the parts that there are: train, perhaps valid, test."
     return ["train"] + ["valid"] * (self.x_valid is not None) + ["test"]
 
-# %% ../nbs/workbench/10-tasks.ipynb #f601539e
+# %% ../nbs/workbench/10-tasks.ipynb #8a549c23
 def _class_numbers(v):
     "Could this be N class numbers?"
     try: y = torch.as_tensor(v)
@@ -167,13 +175,14 @@ def sample_per_class(
 
     With one seed, the rows of a smaller k are, class by class, the first of those of a
     larger one. ValueError if a class has fewer than k."""
+    need((y >= 0).any(), "y must hold labels, got all without a label: count from 0 up")
     numbers = y[y >= 0].unique() if classes is None else torch.arange(len(classes))
     names = numbers.tolist() if classes is None else list(classes)
     k = _at_most(k, (y == numbers[:, None]).sum(1), names, noun)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(y)))
     return torch.cat([order[y[order] == c][:k] for c in numbers])
 
-# %% ../nbs/workbench/10-tasks.ipynb #3700b11f
+# %% ../nbs/workbench/10-tasks.ipynb #ae922802
 @patch
 @door
 def few_shot(
@@ -218,11 +227,10 @@ def split(
     self: Task,         # without a validation part
     valid: Share = 0.2, # share of the training pictures
     seed: Seed = 0):
-    "The same task with a stratified share of the training part moved to x_valid, y_valid."
-    if self.x_valid is not None:
-        raise ValueError(f"the task {self.name} must have no validation part to be split, "
-                         f"got {len(self.x_valid)} {self.noun}s there: use it, "
-                         "or start from data.load")
+    "The same task with a stratified share of x_train, y_train in x_valid, y_valid."
+    have = 0 if self.x_valid is None else len(self.x_valid)
+    need(not have, f"the task {self.name} must have no validation part to be split, "
+                   f"got {have} {self.noun}s there: use it, or start from data.load")
     x, y = self.x_train, self.y_train
     i, j = stratified(y, valid, seed, "valid", self.classes, self.noun)
     return replace(self, x_train=x[i], y_train=y[i], x_valid=x[j], y_valid=y[j])

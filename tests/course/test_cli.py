@@ -176,7 +176,7 @@ def test_doctor_holds_versions_against_constraints(tmp_path):
     file.write_text("# made by hand\nHugging_Face==1.0\ntorch==2.15.0\n")
     assert cli.pinned_versions(file) == {"hugging-face": "1.0", "torch": "2.15.0"}
     assert cli.pinned_versions(tmp_path / "none") == {}
-    ours = cli.pinned_versions(Path(cli.transfer_course.__file__).parent.parent / "constraints.txt")
+    ours = cli.pinned_versions(Path(__file__).parents[2] / "constraints.txt")
     assert {"torch", "torchvision", "timm", "nbval", "jupyterlab"} <= set(ours)
     assert not [n for n in ours if n.startswith(("nvidia", "triton", "cuda"))]
 

@@ -1,4 +1,5 @@
 """extract, its cache and its faults, with a small network of random weights; probe and neighbours."""
+import json
 import os
 import shutil
 import signal
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from transfer_course import backbones, features
+from transfer_course import backbones, features, probes
 from transfer_course.backbones import batched
-from transfer_course.features import Store, cache_keys, extract, extract_stages, knn, linear_probe, pick
+from transfer_course.cache import FeatureCache, cache_keys, fitting
+from transfer_course.features import extract, extract_stages, knn, linear_probe
 
 
 def pictures(n=100, seed=0, side=32): return torch.randint(0, 256, (n, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
@@ -45,7 +47,7 @@ class Counter:
         self.n += len(out)
 
 
-def store_of(net, x, stage="stage3"): return Store(cache_keys(net, x, [stage])[stage], len(x))
+def cache_of(net, x, stage="stage3"): return FeatureCache(cache_keys(net, x, [stage])[stage], len(x))
 
 
 # --- what it computes ---------------------------------------------------------------------------------------------
@@ -63,7 +65,7 @@ def test_same_as_the_network_itself(net, x, cache):
 
 def test_result_lies_on_disk_and_writing_into_it_does_not_spoil_it(net, x):
     z = extract(net, x)
-    assert isinstance(np.load(store_of(net, x).path, mmap_mode="r"), np.memmap)
+    assert isinstance(np.load(cache_of(net, x).path, mmap_mode="r"), np.memmap)
     keep = z.clone()
     z.mul_(0)
     assert torch.equal(extract(net, x), keep)
@@ -145,46 +147,55 @@ def test_the_key_of_several_stages_is_that_of_each(net, x):
 # --- damage -------------------------------------------------------------------------------------------------------
 
 def flip(place):
-    def change(store):
-        data = bytearray(store.path.read_bytes())
+    def change(kept):
+        data = bytearray(kept.path.read_bytes())
         data[int(place * (len(data) - 1))] ^= 4
-        store.path.write_bytes(data)
+        kept.path.write_bytes(data)
     return change
 
 
-def truncated(store): store.path.write_bytes(store.path.read_bytes()[:-100])
-def longer(store): store.path.write_bytes(store.path.read_bytes() + b"more")
-def empty(store): store.path.write_bytes(b"")
-def of_zeros(store): np.save(store.path, np.zeros((100, 256), np.float32))
-def without_list(store): store.list.unlink()
-def garbled_list(store): store.list.write_text("{not json\n")
-def binary_list(store): store.list.write_bytes(b"\xff\xfe\x00")
-def shorter_list(store): store.list.write_text("\n".join(store.list.read_text().split("\n")[:2]) + "\n")
-def list_of_numbers(store): store.list.write_text("3\n4\n")
+def truncated(kept): kept.path.write_bytes(kept.path.read_bytes()[:-100])
+def longer(kept): kept.path.write_bytes(kept.path.read_bytes() + b"more")
+def empty(kept): kept.path.write_bytes(b"")
+def of_zeros(kept): np.save(kept.path, np.zeros((100, 256), np.float32))
+def without_note(kept): kept.note.unlink()
+def garbled_note(kept): kept.note.write_text("{not json\n")
+def binary_note(kept): kept.note.write_bytes(b"\xff\xfe\x00")
+def note_of_a_number(kept): kept.note.write_text("3")
+def note_of_a_list(kept): kept.note.write_text("[3, 4]")
+def changed_note(kept, **facts): kept.note.write_text(json.dumps(json.loads(kept.note.read_text()) | facts))
+def fewer_rows(kept): changed_note(kept, done=60)
+def more_rows(kept): changed_note(kept, done=10**9)
+def other_width(kept): changed_note(kept, width=128)
+def strange_width(kept): changed_note(kept, width=None)
+def negative_rows(kept): changed_note(kept, done=-1)
+def other_checksum(kept): changed_note(kept, crc=7)
+def other_key(kept): changed_note(kept, key="x")
 
 
 FAULTS = {"first byte": flip(0), "header": flip(0.0005), "middle": flip(0.5), "last byte": flip(1), **{
-    f.__name__: f for f in (truncated, longer, empty, of_zeros, without_list, garbled_list, binary_list, shorter_list, list_of_numbers)}}
+    f.__name__: f for f in (truncated, longer, empty, of_zeros, without_note, garbled_note, binary_note, note_of_a_number, note_of_a_list, fewer_rows, more_rows,
+                                 other_width, strange_width, negative_rows, other_checksum, other_key)}}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_damaged_file_is_made_again(net, x, fault):
     right = extract(net, x, batch_size=30).clone()
-    counter, store = Counter(net), store_of(net, x)
-    FAULTS[fault](store)
+    counter, kept = Counter(net), cache_of(net, x)
+    FAULTS[fault](kept)
     assert torch.allclose(extract(net, x, batch_size=30), right, atol=1e-6) and counter.n == 100
     extract(net, x)
-    assert counter.n == 100 and store.read() is not None
+    assert counter.n == 100 and kept.read() is not None
 
 
-@pytest.mark.parametrize("with_list", [True, False])
-def test_a_foreign_file_is_not_believed(net, x, with_list):
+@pytest.mark.parametrize("with_note", [True, False])
+def test_a_foreign_file_is_not_believed(net, x, with_note):
     right = extract(net, x).clone()
     other = pictures(seed=5)
     extract(net, other)
-    a, b = store_of(net, other), store_of(net, x)
+    a, b = cache_of(net, other), cache_of(net, x)
     shutil.copy(a.path, b.path)
-    if with_list: shutil.copy(a.list, b.list)
+    if with_note: shutil.copy(a.note, b.note)
     assert torch.allclose(extract(net, x), right, atol=1e-6)
 
 
@@ -192,7 +203,7 @@ def test_nan_is_refused_and_not_kept(net, x):
     net.trunk.stage3[0][1].running_var[7] = float("nan")
     for cache in (True, False):
         with pytest.raises(ValueError, match="item 0 of x at stage 'stage3' hold NaN"): extract(net, x, cache=cache)
-    assert store_of(net, x).read() is None and extract(net, x, "stage2").isfinite().all()
+    assert cache_of(net, x).read() is None and extract(net, x, "stage2").isfinite().all()
 
 
 # --- broken off ---------------------------------------------------------------------------------------------------
@@ -202,7 +213,7 @@ def test_goes_on_where_it_was(net, x, stages):
     stopped = backbones.course_net(seed=1)
     Counter(stopped, stop_after=40)
     with pytest.raises(KeyboardInterrupt): extract_stages(stopped, x, stages, batch_size=10)
-    assert all(not store_of(net, x, s).path.exists() for s in stages)
+    assert all(not cache_of(net, x, s).path.exists() for s in stages)
     counter = Counter(net)
     found = extract_stages(net, x, stages, batch_size=16)
     assert counter.n == 60
@@ -219,27 +230,28 @@ def test_stages_that_stopped_at_different_places(net, x):
     assert counter.n == 80 and torch.allclose(found["stage3"], extract(net, x, cache=False), atol=1e-5)
 
 
-@pytest.mark.parametrize("how", ["a row too many", "half a row", "damaged", "no list"])
-def test_an_unfinished_file_is_believed_as_far_as_its_list(net, x, how):
+@pytest.mark.parametrize("how", ["a row too many", "half a row", "damaged", "no note", "torn note"])
+def test_an_unfinished_file_is_believed_as_far_as_its_note(net, x, how):
     stopped = backbones.course_net(seed=1)
     Counter(stopped, stop_after=40)
     with pytest.raises(KeyboardInterrupt): extract(stopped, x, batch_size=10)
-    store = store_of(net, x)
-    data = bytearray(store.part.read_bytes())
+    kept = cache_of(net, x)
+    data = bytearray(kept.part.read_bytes())
     if how == "a row too many": data += bytes(1024)
     if how == "half a row": data = data[:-500]
     if how == "damaged": data[128 + 25 * 1024] ^= 1  # row 25
-    if how == "no list": store.list.unlink()
-    store.part.write_bytes(data)
+    if how == "no note": kept.note.unlink()
+    if how == "torn note": kept.note.write_text(kept.note.read_text()[:-9])
+    kept.part.write_bytes(data)
     counter = Counter(net)
     z = extract(net, x, batch_size=10)
-    assert counter.n == {"a row too many": 60, "half a row": 70, "damaged": 80, "no list": 100}[how]
+    assert counter.n == {"a row too many": 60}.get(how, 100)
     assert torch.allclose(z, extract(net, x, cache=False), atol=1e-5)
 
 
 SLOW = """
 import sys, time, torch
-from transfer_course import backbones, features
+from transfer_course import backbones, features, probes
 net = backbones.course_net(seed=1)
 net.trunk.stem.register_forward_hook(lambda *_: time.sleep(0.2))
 features.extract(net, torch.load(sys.argv[1]), batch_size=10, progress=False)
@@ -248,16 +260,16 @@ features.extract(net, torch.load(sys.argv[1]), batch_size=10, progress=False)
 
 def test_killed_half_way(net, x, tmp_path):
     torch.save(x, tmp_path / "x.pt")
-    store = store_of(net, x)
+    kept = cache_of(net, x)
     child = subprocess.Popen([sys.executable, "-c", SLOW, str(tmp_path / "x.pt")])
     end = time.time() + 120
-    while not (store.list.exists() and len(store.list.read_text().split("\n")) >= 4) and time.time() < end: time.sleep(0.02)
+    while not (kept.note.exists() and json.loads(kept.note.read_text())["done"] >= 30) and time.time() < end: time.sleep(0.02)
     os.kill(child.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
     child.wait()
-    assert store.part.exists() and not store.path.exists()
+    assert kept.part.exists() and not kept.path.exists()
     counter = Counter(net)
     z = extract(net, x, batch_size=10)
-    assert 0 < counter.n <= 80
+    assert 0 < counter.n <= 70
     assert torch.allclose(z, extract(net, x, cache=False), atol=1e-5)
 
 
@@ -271,12 +283,46 @@ def test_two_at_once_compute_it_once(x):
     assert torch.equal(*found) and sum(c.n for c in counters) == 100
 
 
+TWO = """
+import sys, time, torch
+from transfer_course import backbones, features
+net, seen = backbones.course_net(seed=1), []
+def slowly(module, args, out):
+    seen.append(len(out))
+    time.sleep(0.1)
+net.trunk.stem.register_forward_hook(slowly)
+z = features.extract(net, torch.load(sys.argv[1]), batch_size=10, progress=False)
+print(sum(seen), z.double().sum().item())
+"""
+
+
+def test_two_processes_compute_it_once(x, tmp_path):
+    torch.save(x, tmp_path / "x.pt")
+    start = lambda: subprocess.Popen([sys.executable, "-c", TWO, str(tmp_path / "x.pt")], stdout=subprocess.PIPE, text=True)
+    (a, one), (b, other) = (child.communicate(timeout=240)[0].split() for child in [start(), start()])
+    assert sorted([int(a), int(b)]) == [0, 100] and one == other
+
+
+def test_train_valid_split_holds_out_a_stratified_quarter():
+    z, y = heaps()
+    z_fit, y_fit, z_valid, y_valid = probes.train_valid_split(z.numpy(), y.numpy(), 0)
+    assert np.bincount(y_valid).tolist() == [5, 5, 5] and len(y_fit) == len(z_fit) == 45 and len(z_valid) == 15
+    rows = {tuple(r) for r in z_fit} | {tuple(r) for r in z_valid}
+    assert len(rows) == 60 and probes.train_valid_split(z[:3].numpy(), y[:3].numpy(), 0) is None
+
+
+def test_old_names_still_work():
+    with pytest.warns(FutureWarning, match="cache.FeatureCache"): assert features.Store is FeatureCache
+    with pytest.warns(FutureWarning): assert features.held_out is probes.train_valid_split
+    with pytest.warns(FutureWarning): assert len(features.pick(torch.arange(9) % 3, 2)) == 6
+
+
 # --- speed and memory ---------------------------------------------------------------------------------------------
 
 MEMORY = """
 import resource, sys, torch
 from torch import nn
-from transfer_course import backbones, features
+from transfer_course import backbones, features, probes
 torch.set_num_threads(1)
 trunk = nn.Sequential()
 trunk.add_module("stem", nn.Conv2d(3, 512, 16, 16))
@@ -354,16 +400,9 @@ def test_features_that_never_change_do_no_harm():
 
 def test_common_scaler_uses_one_number():
     z = torch.randn(500, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([1., 1., 1., 3.])
-    scaled = features.CommonScaler().fit(z.numpy()).transform(z)
+    scaled = probes.CommonScaler().fit(z.numpy()).transform(z)
     assert np.allclose(scaled.mean(0), 0, atol=1e-5) and scaled.var(0).mean() == pytest.approx(1, abs=1e-4)
     assert scaled[:, 3].std() / scaled[:, 0].std() == pytest.approx(float(z[:, 3].std() / z[:, 0].std()), rel=1e-3)
-
-
-def test_pick():
-    y = torch.tensor([0, 1, 1, 0, 1, 0, 2, 2, 2])
-    i = pick(y, 2, seed=3)
-    assert torch.equal(y[i].bincount(), torch.tensor([2, 2, 2])) and len(set(i.tolist())) == 6
-    assert torch.equal(i, pick(y, 2, seed=3)) and any(not torch.equal(i, pick(y, 2, seed=s)) for s in range(5))
 
 
 def test_a_probe_is_fitted_on_one_thread(monkeypatch):
@@ -383,6 +422,6 @@ def test_a_probe_is_fitted_on_one_thread(monkeypatch):
 def test_batches_fit_the_picture(net, side, n):
     sizes = []
     net.trunk.stem.register_forward_hook(lambda m, args, out: sizes.append(len(out)))
-    assert features.fitting(net, pictures(2, side=side)) == n
+    assert fitting(net, pictures(2, side=side)) == n
     extract(net, pictures(70, side=8), size=side if side < 100 else 8, cache=False)
     assert max(sizes) == (n if side < 100 else 64) and sum(sizes) == 70

@@ -5,6 +5,7 @@ SITE=_site tests a site that is there, say one that Quarto made; otherwise `site
 import ast
 import functools
 import http.server
+import inspect
 import json
 import os
 import re
@@ -26,7 +27,8 @@ CODE = {"index.html", "nbs/01-learning_curves.html"}  # where axe looks at every
 LIMIT = 3_000_000  # bytes of a page with its pictures
 sys.path.insert(0, str(ROOT / "site"))
 from filter import quoted  # noqa: E402
-from shared import citations, cited, lessons, notebooks, title  # noqa: E402
+from prepare import is_property, modules, parameters_of, patched, plain, public  # noqa: E402
+from shared import citations, cited, label, lessons, notebooks, place, read, room, title  # noqa: E402
 
 sys.path.pop(0)
 
@@ -61,8 +63,10 @@ def targets(soup):
 
 
 def test_every_notebook_and_module_has_its_page(pages):
-    assert {f"nbs/{p.stem}.html" for p in notebooks(ROOT)} <= set(pages)
-    assert {f"api/{p.stem}.html" for p in (ROOT / "transfer_course").glob("[!_]*.py")} <= set(pages)
+    assert {f"nbs/{place(p)}".replace(".ipynb", ".html") for p in notebooks(ROOT)} <= set(pages)
+    files = {p.relative_to(ROOT / "transfer_course").with_suffix("").as_posix().replace("/", ".") for p in (ROOT / "transfer_course").rglob("*.py")}
+    told = {n.removesuffix(".__init__") for n in files if n not in ("__init__", "_modidx", "programs.__init__")} - {"cli", "homework"}  # old addresses
+    assert {f"api/{name}.html" for name in told} <= set(pages) and told == {m.name for m in modules()}
     assert {"index.html", "nbs/glossary.html", "nbs/references.html", "api/index.html"} <= set(pages)
 
 
@@ -154,15 +158,52 @@ def test_formulas_need_no_script(pages):
     assert pages["nbs/02-gabor.html"].find("math")
 
 
+def test_sidebar_follows_the_rooms(pages):
+    text = " ".join(pages["nbs/workbench/02-course.html"].select_one("#quarto-sidebar").get_text(" ").split())
+    places = [text.index(w) for w in ("Part 1: what transfers", "Part 2:", "Workbench", "Checks of the exercises", "Programs", "Reference")]
+    assert places == sorted(places)
+    for path in notebooks(ROOT):
+        if path.stem != "index" and not place(path).startswith("programs/9"): assert label(path).partition(":")[0] in text, path.name
+
+
 def test_functions(pages):
-    for module in (ROOT / "transfer_course").glob("[!_]*.py"):
-        tree, soup = ast.parse(module.read_text(encoding="utf-8")), pages[f"api/{module.stem}.html"]
-        exported = next(ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__")
-        for node in tree.body:
-            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name not in exported: continue
-            assert soup.find(id=node.name), f"{module.stem}.{node.name} is missing"
-        text = soup.select_one("main").get_text(" ")
-        assert text.count("Taught in") == len([h for h in soup.select("main h2") if h.get("id") or h.find_parent("section")])
+    """What a module lists is on its page; what is exported for other modules alone is not."""
+    for module in modules():
+        soup = pages[f"api/{module.name}.html"]
+        for node in module.tree.body:
+            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or patched(node): continue
+            assert bool(soup.find(id=node.name)) == (node.name in module.exported), f"{module.name}.{node.name}"
+        assert len(soup.select(".taught")) == len(public(module)), module.name
+
+
+def methods():
+    """(module, class, function) of every method that can be read in the package's source."""
+    for module in modules():
+        for node in module.tree.body:
+            inner = node.body if isinstance(node, ast.ClassDef) and node.name in module.exported else []
+            yield from ((module, node.name, n) for n in inner if isinstance(n, ast.FunctionDef))
+            yield from ((module, owner, node) for owner in patched(node) if module.cell(node) not in module.hidden)
+
+
+def test_methods_are_shown_with_their_parameters(pages):
+    seen = 0
+    for module, owner, node in methods():
+        if node.name.startswith("_"): continue
+        head = pages[f"api/{module.name}.html"].find(id=f"{owner}.{node.name}")
+        assert head, f"{module.name}: {owner}.{node.name} is missing"
+        box = head.find_parent("section") or head.parent
+        rows = {c.get_text() for c in box.select("td code")}
+        if not is_property(node): assert {name for name, *_ in parameters_of(node)} <= rows, f"{owner}.{node.name}"
+        seen += 1
+    assert seen > 10
+
+
+def test_kinds_are_told_in_words(pages):
+    """`epochs: Count()` is "a whole number of 1 or more" on the page, as it is in the sentence for a wrong call."""
+    from transfer_course import training
+    kind = inspect.signature(training.fit).parameters["epochs"].annotation
+    text = pages["api/training.html"].select_one("main").get_text(" ")
+    assert repr(kind) in text and plain(repr(kind)) and "Count(" not in text and "Kind object" not in text
 
 
 def test_citations_resolve(pages):
@@ -177,7 +218,7 @@ def test_citations_resolve(pages):
 
 def test_glossary(pages):
     words = yaml.safe_load((ROOT / "nbs" / "glossary.yml").read_text(encoding="utf-8"))
-    there = {p.stem[:2]: p.stem for p in notebooks(ROOT)}
+    there = {p.stem[:2]: p.stem for p in lessons(ROOT)} | {read(p).module: place(p).removesuffix(".ipynb") for p in notebooks(ROOT) if room(p)}
     soup = pages["nbs/glossary.html"]
     assert len({w["term"].lower() for w in words}) == len(words)
     links = [a["href"] for a in soup.select("main p a[href]") if "#" not in a["href"]]

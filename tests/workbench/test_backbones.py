@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 from transfer_course import backbones, data
+from transfer_course.files import file_hash
 
 CIFAR = Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg.tar"
 SHIPPED = backbones.weights_path("coursenet")
@@ -37,7 +38,7 @@ def bert(): return backbones.load("minilm")
 
 
 def noise(n=2, side=32, channels=3): return torch.randint(0, 256, (n, channels, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-def photo(name, side=224): return backbones.centre(data.photographs()[name][None], side)
+def photo(name, side=224): return backbones.center_crop(data.photographs()[name][None], side)
 def tiny(name="test_efficientnet"): return backbones.from_timm(timm.create_model(name), card=dict(name=name))
 
 
@@ -48,7 +49,7 @@ PHOTOS = {"chelsea": ("cat", "tabby"), "coffee": ("espresso", "cup"), "motorcycl
 
 @pytest.mark.parametrize("name", PHOTOS)
 def test_names_what_is_in_the_photograph(lite, name):
-    [names] = lite.name_it(photo(name), k=5)
+    [names] = lite.top_k(photo(name), k=5)
     assert any(word in n for n, _ in names for word in PHOTOS[name]), names
 
 
@@ -160,7 +161,7 @@ def test_features_and_head_give_the_scores(lite):
 @pytest.mark.parametrize("side", [96, 160])
 def test_other_image_sizes(lite, side):
     assert lite(noise(1, side)).shape == (1, 1000) and lite(noise(1, side)[..., :-20]).shape == (1, 1000)
-    [names] = lite.name_it(photo("coffee", side), k=5)
+    [names] = lite.top_k(photo("coffee", side), k=5)
     assert any(word in n for word in ("espresso", "cup", "coffeepot") for n, _ in names), names
 
 
@@ -273,15 +274,31 @@ def test_a_text_network_comes_back(bert, tmp_path):
     bert.head = nn.Sequential()
 
 
-@pytest.mark.parametrize("step", ["save_file", "os.replace"])
+@pytest.mark.parametrize("step", ["checkpoints.save_file", "files.os.replace"])
 def test_nothing_half_written_when_saving_fails(step, tmp_path, monkeypatch):
     file = backbones.course_net(num_classes=3).save(tmp_path / "net.safetensors")
     old = file.read_bytes()
-    def fail(*args): Path(tmp_path / "net.safetensors.part").write_bytes(b"half"); raise OSError("disk full")
-    monkeypatch.setattr(f"transfer_course.backbones.{step}", fail)
+    def fail(*args):
+        part = next(a for a in args if str(a).endswith(".part"))
+        part.write_bytes(b"half")
+        raise OSError("disk full")
+    monkeypatch.setattr(f"transfer_course.{step}", fail)
     with pytest.raises(OSError, match="disk full"): backbones.course_net(num_classes=4).save(file)
     monkeypatch.undo()
     assert file.read_bytes() == old and [f.name for f in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+def test_the_old_names_work_and_say_the_new_ones(lite):
+    with pytest.warns(FutureWarning, match="called net.top_k now"): names = lite.name_it(photo("coffee"), k=1)
+    assert names == lite.top_k(photo("coffee"), k=1)
+    for old, new in dict(centre="backbones.center_crop", describe="backbones.summary", sha256="files.file_hash").items():
+        with pytest.warns(FutureWarning, match=f"backbones.{old} is called {new} now"): getattr(backbones, old)
+
+
+def test_methods_say_what_they_take():
+    for name in ("features", "widths", "freeze", "unfreeze", "train", "replace_head", "top_k", "save"):
+        method = getattr(backbones.Backbone, name)
+        assert method.__doc__ and method.__qualname__ == f"Backbone.{name}", name
 
 
 def test_a_changed_network_is_refused_when_it_comes_back(tmp_path):
@@ -395,7 +412,7 @@ def coursenet(): return backbones.load("coursenet")
 
 def test_coursenet_is_small_and_whole(coursenet):
     assert sum(p.numel() for p in coursenet.parameters()) <= 1_500_000
-    assert SHIPPED.stat().st_size < 6e6 and backbones.sha256(SHIPPED) == card()["sha256"]
+    assert SHIPPED.stat().st_size < 6e6 and file_hash(SHIPPED) == card()["sha256"]
     first = coursenet.stage_module("stem")[0]
     assert first.kernel_size == (7, 7) and coursenet.classes == backbones.CIFAR10 and len(coursenet.stages) == 4
 

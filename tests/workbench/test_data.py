@@ -150,6 +150,25 @@ def test_split():
     assert repr(a) == "Task digits: 1077 train, 270 valid, 450 test, 10 classes, 1×8×8"
 
 
+def test_numbers_of_numpy_are_numbers():
+    task = data.load("digits", size=np.int64(16), seed=np.int32(1))
+    same = data.load("digits", size=16, seed=1)
+    assert torch.equal(task.few_shot(np.int64(2), np.uint8(3)).x_train, same.few_shot(2, 3).x_train)
+    assert torch.equal(task.split(np.float64(0.2)).x_valid, same.split(0.2).x_valid)
+    assert torch.equal(data.blurred(same.x_test, np.float32(1.5)), data.blurred(same.x_test, 1.5))
+
+
+def test_rows_of_a_smaller_k_come_first_in_each_class():
+    y = torch.arange(60) % 4 - 1  # a quarter has no label
+    few, more = data.sample_per_class(y, 3, seed=1).reshape(3, 3), data.sample_per_class(y, 9, seed=1).reshape(3, 9)
+    assert torch.equal(few, more[:, :3]) and torch.equal(y[more], torch.arange(3)[:, None].expand(3, 9))
+    assert len(more.unique()) == 27 and not torch.equal(few.flatten(), data.sample_per_class(y, 3, seed=2))
+    assert torch.equal(few.flatten(), data.sample_per_class(y.numpy(), np.int64(3), seed=1))
+    shot = data.load("digits").few_shot(3, seed=5)
+    rows = data.sample_per_class(data.load("digits").y_train, 3, seed=5).sort().values
+    assert torch.equal(shot.x_train, data.load("digits").x_train[rows])
+
+
 def test_map_changes_every_part():
     task = toy().split(0.3).map(data.inverted)
     assert task.name == "toy_inverted" and torch.equal(255 - task.x_valid, toy().split(0.3).x_valid)

@@ -1,6 +1,7 @@
 """What a student gets for a wrong call of backbones, training and plots: one sentence, at the door. (Data's own are in test_wrong_calls_data.py.)"""
 import pytest
 import torch
+from harness import refused, rows
 from torch import nn
 
 from transfer_course import backbones, plots, training
@@ -35,18 +36,6 @@ class Never(nn.Module):
     def forward(self, x): return self.head(x.float().mean((2, 3)))
 
 
-def refused(call, kinds, words):
-    with pytest.raises(kinds) as e: call()
-    text = str(e.value)
-    missing = [w for w in words if w not in text]
-    assert not missing, f"{missing} not in: {text}"
-    assert "\n" not in text and len(text) <= 300, text
-    assert text.count(". ") == 0, f"more than one sentence: {text}"
-
-
-def rows(table): return pytest.mark.parametrize("call, kinds, words", [pytest.param(*row, id=name) for name, row in table.items()])
-
-
 # --- pictures and names ------------------------------------------------------------------------------------------------------
 
 PICTURES = {
@@ -66,7 +55,7 @@ PICTURES = {
 
 
 @pytest.mark.parametrize("way", [lambda n, x: n(x), lambda n, x: n.features(x, "stem"), lambda n, x: backbones.batched(n, x),
-                                 lambda n, x: backbones.batched(n.features, x), lambda n, x: n.name_it(x)], ids=["net", "features", "batched", "batched features", "name_it"])
+                                 lambda n, x: backbones.batched(n.features, x), lambda n, x: n.top_k(x)], ids=["net", "features", "batched", "batched features", "top_k"])
 @pytest.mark.parametrize("x, kinds, words", PICTURES.values(), ids=PICTURES)
 def test_wrong_pictures(way, x, kinds, words):
     n = net()
@@ -75,14 +64,14 @@ def test_wrong_pictures(way, x, kinds, words):
 
 
 NAMES = {
-    "a slip": ("efficientnet_light0", ["name 'efficientnet_light0'", "did you mean 'efficientnet_lite0'"]),
-    "capitals": ("CourseNet", ["name 'CourseNet'", "'coursenet'"]),
-    "torchvision's, nearly": ("resnet-18", ["name 'resnet-18'", "'resnet18'"]),
-    "nothing like it": ("qqqq", ["name 'qqqq'", "embedded are", "coursenet"]),
-    "empty": ("", ["name ''", "embedded are"]),
-    "a number": (18, ["name '18'", "embedded are"]),
+    "a slip": ("efficientnet_light0", ["name must be the name of a network", "got 'efficientnet_light0'", "did you mean 'efficientnet_lite0'"]),
+    "capitals": ("CourseNet", ["name must be the name of a network", "got 'CourseNet'", "'coursenet'"]),
+    "torchvision's, nearly": ("resnet-18", ["name must be the name of a network", "got 'resnet-18'", "'resnet18'"]),
+    "nothing like it": ("qqqq", ["name must be the name of a network", "got 'qqqq'", "embedded are", "coursenet"]),
+    "empty": ("", ["name must be the name of a network", "got ''", "embedded are"]),
+    "a number": (18, ["name must be the name of a network", "got 18", "embedded are"]),
     "a list": (["resnet18", "alexnet"], ["name", "embedded are"]),
-    "None": (None, ["name 'None'", "embedded are"]),
+    "None": (None, ["name must be the name of a network", "got None", "embedded are"]),
 }
 
 
@@ -128,10 +117,10 @@ def test_a_suggestion_is_made_once():
     "size too small": (lambda: backbones.load("efficientnet_lite0", size=16), ValueError, ["size must be 32 or more", "got 16"]),
     "size for a text network": (lambda: backbones.load("minilm", size=96), ValueError, ["size", "minilm", "leave it out"]),
     "batch_size 0": (lambda: backbones.batched(net(), X, 0), ValueError, ["batch_size", "got 0"]),
-    "names of a network without names": (lambda: net().name_it(X), ValueError, ["classes", "no names", "replace_head"]),
-    "k 0": (lambda: backbones.load("coursenet").name_it(X, k=0), ValueError, ["k must be", "got 0"]),
-    "centre of one picture": (lambda: backbones.centre(X[0], 32), ValueError, ["x must be uint8", "x[None]"]),
-    "centre, side 0": (lambda: backbones.centre(X, 0), ValueError, ["size", "got 0"]),
+    "names of a network without names": (lambda: net().top_k(X), ValueError, ["classes", "no names", "replace_head"]),
+    "k 0": (lambda: backbones.load("coursenet").top_k(X, k=0), ValueError, ["k must be", "got 0"]),
+    "center_crop of one picture": (lambda: backbones.center_crop(X[0], 32), ValueError, ["x must be uint8", "x[None]"]),
+    "center_crop, side 0": (lambda: backbones.center_crop(X, 0), ValueError, ["side", "got 0"]),
     "resize floats": (lambda: backbones.resize(X / 255, 16), ValueError, ["x must be uint8"]),
 })
 def test_wrong_calls_of_backbones(call, kinds, words): refused(call, kinds, words)
@@ -163,10 +152,10 @@ def folder(tmp_path):
 
 
 FILES = {
-    "save to .pth": (lambda d: net().save(d / "net.pth"), ValueError, ["path must end in .safetensors", "'net.pth'"]),
-    "save to a folder that is not there": (lambda d: net().save("nowhere/net.safetensors"), ValueError, ["path", "folder that does not exist", "'nowhere'"]),
-    "save onto a folder": (lambda d: net().save(d / "a.safetensors"), ValueError, ["path", "folder 'a.safetensors'"]),
-    "save to a number": (lambda d: net().save(3), TypeError, ["path", "int"]),
+    "save to .pth": (lambda d: net().save(d / "net.pth"), ValueError, ["path must be a file name that ends in .safetensors", "'net.pth'"]),
+    "save to a folder that is not there": (lambda d: net().save("nowhere/net.safetensors"), ValueError, ["path", "folder that exists", "make the folder 'nowhere' first"]),
+    "save onto a folder": (lambda d: net().save(d / "a.safetensors"), ValueError, ["path", "add a name, such as a.safetensors/net.safetensors"]),
+    "save to a number": (lambda d: net().save(3), TypeError, ["path", "got 3"]),
     "save a network without a name": (lambda d: backbones.Backbone(nn.Sequential(), nn.Sequential(), nn.Identity()).save(d / "n.safetensors"), ValueError, ["card", "name"]),
     "load a text": (lambda d: backbones.load_checkpoint(d / "text.txt"), ValueError, ["path 'text.txt'", "not a file of plain weights"]),
     "load a text in disguise": (lambda d: backbones.load_checkpoint(d / "text.safetensors"), ValueError, ["path 'text.safetensors'", "not a file of plain weights"]),

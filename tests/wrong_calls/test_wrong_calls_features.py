@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from transfer_course import backbones, data
-from transfer_course.features import extract, extract_stages, knn, linear_probe, pick
+from transfer_course.features import extract, extract_stages, knn, linear_probe
 
 X = torch.zeros(6, 3, 32, 32, dtype=torch.uint8)
 Z, Y = torch.randn(12, 5, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
@@ -70,28 +70,30 @@ CALLS = [  # call, error, the sentence begins or holds
     (lambda: extract(text(), ["a", ""]), ValueError, r"x must hold sentences, but x\[1\] is ''"),
     (lambda: extract(text(), ["a"], size=32), ValueError, r"size must be None for a network that reads sentences, got 32"),
     (lambda: linear_probe(X, Y), ValueError, r"z must be features, float N×D, got uint8 \(6, 3, 32, 32\): turn pictures into features with extract"),
-    (lambda: linear_probe(Z[0], Y), ValueError, r"z must be features, float N×D with N and D of at least 1, got float32 \(5,\)"),
-    (lambda: linear_probe(Z, Y[:-1]), ValueError, r"z and y must have the same length, got 12 rows and 11 labels"),
-    (lambda: linear_probe(NAN, Y), ValueError, r"z holds NaN or infinity in row 4"),
+    (lambda: linear_probe(Z[0], Y), ValueError, r"z must be features, float N×D, got float32 \(5,\): take what extract\(net, x\) gives"),
+    (lambda: linear_probe(Z, Y[:-1]), ValueError, r"z and y must have the same length, but z has 12, y has 11"),
+    (lambda: linear_probe(NAN, Y), ValueError, r"z must be features, float N×D, got NaN or infinity in row 4"),
     (lambda: linear_probe(Z, Z[:, 0]), ValueError, r"y must be whole class numbers, one a row, got float32 \(12,\)"),
     (lambda: linear_probe(Z, torch.eye(12).long()), ValueError, r"y must be whole class numbers, one a row, got int64 \(12, 12\)"),
     (lambda: linear_probe(Z, 0 * Y), ValueError, r"y must hold at least 2 classes, got only class 0"),
     (lambda: linear_probe(Z, Y, Z), ValueError, r"z_valid and y_valid must come together, got one of them"),
     (lambda: linear_probe(Z, Y, Z[:, :3], Y), ValueError, r"z_valid must have 5 features like z, got 3: extract both at the same stage"),
-    (lambda: linear_probe(Z, Y, Z, Y[:4]), ValueError, r"z_valid and y_valid must have the same length, got 12 rows and 4 labels"),
+    (lambda: linear_probe(Z, Y, Z, Y[:4]), ValueError, r"z_valid and y_valid must have the same length, but z_valid has 12, y_valid has 4"),
     (lambda: linear_probe(Z, Y, C=0), ValueError, r"C must be a number above 0 or a list of them, got 0"),
     (lambda: linear_probe(Z, Y, C=[1, -1]), ValueError, r"C must be a number above 0 or a list of them, got -1"),
     (lambda: linear_probe(Z, Y, C="1"), ValueError, r"C must be a number above 0 or a list of them, got '1'"),
     (lambda: linear_probe(Z, Y, C=[]), ValueError, r"C must be a number above 0 or a list of them, got an empty list"),
     (lambda: linear_probe(Z, Y, scale="std"), ValueError, r"scale must be one of 'common', 'each', got 'std'"),
     (lambda: linear_probe(Z, Y).score(Z[:, :3], Y), ValueError, r"z must have 5 features like those the probe was fitted on, got 3"),
-    (lambda: linear_probe(Z, Y).predict(NAN), ValueError, r"z holds NaN or infinity in row 4"),
+    (lambda: linear_probe(Z, Y).predict(NAN), ValueError, r"z must be features, float N×D, got NaN or infinity in row 4"),
     (lambda: knn(Z, Y, k=13), ValueError, r"k must be at most 12, the number of training rows, got 13"),
     (lambda: knn(Z, Y, k=0), ValueError, r"k must be a whole number of 1 or more, got 0"),
     (lambda: knn(0 * Z, Y), ValueError, r"z must have no row of zeros, row 0 is one: it has no direction"),
+    (lambda: linear_probe("z", Y), ValueError, r"z must be features, float N×D, got 'z': take what extract"),
+    (lambda: linear_probe(Z, Y, seed=-1), ValueError, r"seed must be a whole number from 0 to \d+, got -1"),
+    (lambda: extract(net(), X, cache="yes"), ValueError, r"cache must be True or False, got 'yes'"),
+    (lambda: extract(net(), Z), ValueError, r"x must be uint8 N×C×H×W, got float32 \(12, 5\)"),
     (lambda: knn(Z.int(), Y), ValueError, r"z must be features, float N×D"),
-    (lambda: pick(Y, 5), ValueError, r"k must be at most 4, the size of the smallest class, got 5"),
-    (lambda: pick(Y, 0), ValueError, r"k must be a whole number of 1 or more, got 0"),
 ]
 
 

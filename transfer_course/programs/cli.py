@@ -16,7 +16,6 @@ import platform
 import sys
 from pathlib import Path
 
-import transfer_course
 from transfer_course.course import (
     OPEN_PARTS,
     UsageError,

@@ -10,7 +10,6 @@ __all__ = ['KINDS', 'LARGEST', 'STARTS', 'REACHES', 'CHANGES', 'WRITING', 'CREAT
 
 # %% ../../nbs/programs/02-sandbox.ipynb #40237a7b
 import ctypes
-import io
 import json
 import os
 import secrets
