@@ -16,9 +16,10 @@ from fastcore.basics import patch
 
 # %% ../nbs/workbench/17-multitask.ipynb #7452f94a
 from . import data
-from .backbones import Backbone, TextBackbone
+from .backbone import Backbone
 from .door import Count, Kind, OneOf, Pictures, Seed, door, need
 from .tasks import ClassNames, Task, sample_per_class
+from .textnets import TextBackbone
 
 # %% ../nbs/workbench/17-multitask.ipynb #09c6737f
 def type_name(v): return type(v).__name__
