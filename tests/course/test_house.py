@@ -35,7 +35,7 @@ OPEN_WIDTH = """
     workbench/21-weights.ipynb workbench/22-zoo.ipynb workbench/23-textnets.ipynb workbench/24-small.ipynb
     workbench/25-checkpoints.ipynb workbench/29-backbones.ipynb workbench/30-training.ipynb
     workbench/32-cache.ipynb workbench/33-probes.ipynb workbench/34-gabor_fit.ipynb workbench/40-plots.ipynb"""
-OPEN_ROOMS = "plots training"
+OPEN_ROOMS = "plots"
 OPEN_RUFF = "notebooks are being narrowed"
 # END OPEN
 
