@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['warn_cut', 'TextBackbone', 'Tokenize', 'load_minilm']
 
-# %% ../nbs/workbench/23-textnets.ipynb #682afe84
+# %% ../nbs/workbench/23-textnets.ipynb #a089358c
 import warnings
 from functools import partial
 
-import torch
 from fastcore.basics import patch
 from torch import nn
 
@@ -21,7 +20,8 @@ from .weights import WEIGHTS, checked_path
 def check_texts(
     x): # what shall be read
     "A list of sentences, none of them empty, or one sentence that says what is wrong."
-    need(not isinstance(x, str), "x must be a list of sentences, got one string: write [x]")
+    need(not isinstance(x, str),
+         "x must be a list of sentences, got one string: write [x]")
     if not isinstance(x, (list, tuple)):
         raise TypeError(f"x must be a list of sentences, got {type(x).__name__}: "
                         "write a list of strings")
@@ -34,7 +34,7 @@ def check_texts(
 
 # %% ../nbs/workbench/23-textnets.ipynb #18933c75
 def _words(encoding):
-    "How many tokens of a text there are, without the special ones that every text gets."
+    "How many tokens a text has, without the special ones that every text gets."
     return encoding.special_tokens_mask.count(0)
 
 def warn_cut(
@@ -53,7 +53,9 @@ def warn_cut(
 
 # %% ../nbs/workbench/23-textnets.ipynb #736ac6cb
 class TextBackbone(Backbone):
-    "A pretrained BERT-like network: sentences in, features of the mean over tokens out."
+    """A pretrained BERT-like network.
+
+    Sentences in, features of the mean over tokens out."""
     def features(self,
         x,           # list of N sentences
         stage=None): # "embeddings", "layer1", … None: the last layer
@@ -82,7 +84,9 @@ class TextBackbone(Backbone):
 @patch
 def tokens(self: TextBackbone,
     x): # list of N sentences
-    "Token vectors at every stage, a list of N×L×D, and the mask N×L: 1 for a token, 0 for padding."
+    """Token vectors at every stage, a list of N×L×D, and the mask N×L.
+
+    1 for a token, 0 for padding."""
     device = next(self.parameters()).device
     t = warn_cut(self.preprocess(check_texts(x))).to(device)
     return self.trunk(**t, output_hidden_states=True).hidden_states, t["attention_mask"]
