@@ -9,16 +9,24 @@ import statistics
 
 from common import arguments, report, row, seconds
 
-from transfer_course import transductive
-from transfer_course.transductive import METHODS, begin, digit_net, information_maximisation, load
+from transfer_course import training
+from transfer_course.augment import negatives
+from transfer_course.domains import load, unlabeled
+from transfer_course.small import digit_net
+from transfer_course.transductive import METHODS, Objective, SourceFree, information_maximisation, learning
 
 LOSSES = {m: make for m, (make, _) in METHODS.items() if m not in ("AdaBN", "SHOT", "oracle")} | {"SHOT": lambda width: information_maximisation}
 
 
 def make_run(method, source, target):
     """A run that is ready to take steps."""
-    free, net, how = method == "SHOT", digit_net(), dict(epochs=50, lr=1e-3, batch_size=64, seed=0, augment=transductive.negatives)
-    run, _ = begin(net, target if free else source, target.x_train, LOSSES[method](net.width), 1., free, how)
+    free, net = method == "SHOT", digit_net()
+    loss = LOSSES[method](net.width)
+    objective = SourceFree(net, loss, 1.) if free else Objective(net, target.x_train, loss, 1., negatives)
+    numbers = dict(epochs=50, lr=1e-3, batch_size=64, seed=0)
+    functions = dict(objective=objective, optimizer=training.adamw, schedule=training.one_cycle)
+    task, params = unlabeled(target.x_train) if free else source, learning(net.trunk if free else net, loss)
+    run = training.begin_run(net, task, None, numbers, functions, negatives, params, [objective])
     run.model.train()
     return run
 

@@ -10,7 +10,8 @@ import statistics
 from common import arguments, report, row, seconds
 
 from transfer_course import data, training
-from transfer_course.unsupervised import simclr, small_net
+from transfer_course.small import contrastive_net
+from transfer_course.unsupervised import simclr
 
 
 def steps(objective, net, x, y, n):
@@ -24,7 +25,7 @@ if __name__ == "__main__":
     args = arguments(__doc__, steps=20, rounds=5)
     task = data.load("mnist_5k")
     x, y = task.x_train[::25][:128], task.y_train[::25][:128]
-    sides = [(simclr(), small_net()), (training.cross_entropy, small_net(outputs=10))]
+    sides = [(simclr(), contrastive_net()), (training.cross_entropy, contrastive_net(outputs=10))]
     for side in sides: steps(*side, x, y, 3)
     rounds = [[seconds(lambda side=side: steps(*side, x, y, args.steps)) for side in sides] for _ in range(args.rounds)]
     ms = [1000 * statistics.median(r[i] for r in rounds) / args.steps for i in (0, 1)]

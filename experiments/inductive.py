@@ -11,7 +11,7 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
-from transfer_course import inductive, training
+from transfer_course import inductive, records, training
 from transfer_course.inductive import equal, score, uncertainty, weighted
 
 PAIRS = [("digits", "digit", "odd"), ("digits", "digit", "random"), ("letters", "letter", "font"), ("letters", "font", "letter"),
@@ -87,7 +87,7 @@ def tries():
 def best_rates():
     """(way, source, task, other, few?) -> the rate with the best mean validation accuracy; and all that was tried."""
     path = Path("nbs/results/inductive_rates.json")
-    if not path.exists(): training.measure("inductive_rates", list(tries()), run)
+    if not path.exists(): records.sweep("inductive_rates", list(tries()), run)
     rows, found = json.loads(path.read_text(encoding="utf-8"))["rows"], defaultdict(lambda: defaultdict(list))
     for r in rows:
         other = r["other"] if r["way"] == "together" else None
@@ -136,7 +136,7 @@ def narrow_cells(best, s, t, o, seed):
 
 def main():
     best, tried = best_rates()
-    training.measure("inductive", list(cells(best)), run, seeds=list(SEEDS), steps=STEPS, tried=tried)
+    records.sweep("inductive", list(cells(best)), run, seeds=list(SEEDS), steps=STEPS, tried=tried)
     Path("nbs/results/inductive_rates.json").unlink()
 
 

@@ -13,17 +13,16 @@ from functools import cache, partial
 
 import torch
 
-from transfer_course import data, training
+from transfer_course import data, records
+from transfer_course.small import contrastive_net, projection
 from transfer_course.unsupervised import (
     embed,
     learn,
     pixels,
     pretext_loss,
-    projection,
     rotation,
     scores,
     simclr,
-    small_net,
 )
 
 SEEDS, NUMBERS = range(5), [64, 256, 1024]  # SOME of them for the controls
@@ -41,7 +40,7 @@ def steps_of(method, steps):
 
 def train(method, x, seed, lr, steps=SOURCE_STEPS, net=None):
     """A network after pretraining on the pictures x."""
-    net = net or small_net(seed, 4 if method.startswith("rotation") else 64)
+    net = net or contrastive_net(seed, 4 if method.startswith("rotation") else 64)
     learn(net, x, OBJECTIVES[method], steps_of(method, steps), lr, seed=seed)
     return net
 
@@ -55,7 +54,7 @@ def rate(method, lr):
 def best_rate():
     """The rate with the lowest held-out loss, for SimCLR; rotation takes it as well."""
     tries = [dict(method="SimCLR", lr=lr) for lr in RATES]
-    rows = json.loads(training.measure("unsupervised_rates", tries, rate, seed=100, steps=SOURCE_STEPS).read_text(encoding="utf-8"))["rows"]
+    rows = json.loads(records.sweep("unsupervised_rates", tries, rate, seed=100, steps=SOURCE_STEPS).read_text(encoding="utf-8"))["rows"]
     return min(rows, key=lambda r: r["loss"])["lr"]
 
 
@@ -63,7 +62,7 @@ def pretrained(method, source, seed, lr):
     """A network pretrained on all training pictures of the source, made once and kept."""
     def make(): return {k: v.numpy() for k, v in train(method, load(source).x_train, seed, lr).state_dict().items()}
     kept = data.cached(f"unsupervised-{method}-{source}-{seed}-{lr}-{os.environ.get('ACCELERATE_MIXED_PRECISION', 'no')}-2".replace(" ", "_").replace(",", ""), make)
-    net = small_net(seed, 4 if method.startswith("rotation") else 64)
+    net = contrastive_net(seed, 4 if method.startswith("rotation") else 64)
     net.load_state_dict({k: torch.from_numpy(v) for k, v in kept.items()})
     return net
 
@@ -75,7 +74,7 @@ STARTS = {  # name: method and source of the pretraining
 
 def begin(start, seed, lr):
     """The network of a start."""
-    if STARTS[start] is None: return small_net(seed)
+    if STARTS[start] is None: return contrastive_net(seed)
     return pretrained(*STARTS[start], seed, lr)
 
 
@@ -110,7 +109,7 @@ def cells():
 def main():
     if "--bf16" in sys.argv: os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16"
     lr = best_rate()
-    training.measure("unsupervised", list(cells()), partial(run, lr=lr), lr=lr, seeds=list(SEEDS), source_steps=SOURCE_STEPS, target_steps=TARGET_STEPS,
+    records.sweep("unsupervised", list(cells()), partial(run, lr=lr), lr=lr, seeds=list(SEEDS), source_steps=SOURCE_STEPS, target_steps=TARGET_STEPS,
                      precision=os.environ.get("ACCELERATE_MIXED_PRECISION", "float32"))
 
 

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
-from .backbones import (
-    Backbone, TextBackbone, check_stage, check_texts, evaluating, pool)
-from .door import Count, Flag, Kind, Pictures, door, need
+from .backbone import ABackbone, check_stage, evaluating, pool
+from .door import Count, Flag, Pictures, door, need
 from .files import cache_dir, locked, write_whole
+from .textnets import TextBackbone, check_texts
 
 # %% ../nbs/workbench/32-cache.ipynb #72a48ce3
 @torch.inference_mode()
@@ -289,11 +289,6 @@ def check_request(net, x, size):
     with resizing(net, size):
         net.preprocess(take(x, 0, 1).to(next(net.parameters()).device))
     return x
-
-# %% ../nbs/workbench/32-cache.ipynb #32000013
-ABackbone = Kind(lambda v: isinstance(v, Backbone), "a Backbone",
-                 "load one with backbones.load(name)", TypeError,
-                 show=lambda v: type(v).__name__)
 
 # %% ../nbs/workbench/32-cache.ipynb #83f45582
 @door

@@ -26,21 +26,16 @@ ROOM = 350  # lines of an exported room
 OPEN_CIRCLES = ""
 OPEN_FLOORS = ""
 OPEN_PRIVATE = ""
-OPEN_SHARE = """
-    03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb
-    09-language.ipynb"""
-OPEN_AVERAGE = "0.42"
-OPEN_RAISE = """
-    03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb
-    09-language.ipynb"""
-OPEN_CHECK = """
-    03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb
-    09-language.ipynb"""
+OPEN_SHARE = "06-inductive.ipynb"
+OPEN_AVERAGE = ""
+OPEN_RAISE = "06-inductive.ipynb"
+OPEN_CHECK = "06-inductive.ipynb"
 OPEN_WIDTH = """
-    03-features.ipynb 05-scenarios.ipynb 06-inductive.ipynb 07-transductive.ipynb 08-unsupervised.ipynb
-    09-language.ipynb workbench/20-backbones.ipynb workbench/24-small.ipynb workbench/30-training.ipynb
+    06-inductive.ipynb workbench/00-door.ipynb workbench/20-backbone.ipynb workbench/21-weights.ipynb
+    workbench/22-zoo.ipynb workbench/23-textnets.ipynb workbench/24-small.ipynb workbench/25-checkpoints.ipynb
+    workbench/29-backbones.ipynb workbench/30-training.ipynb workbench/32-cache.ipynb workbench/33-probes.ipynb
     workbench/34-gabor_fit.ipynb workbench/40-plots.ipynb"""
-OPEN_ROOMS = "backbones plots training"
+OPEN_ROOMS = "plots"
 OPEN_RUFF = "notebooks are being narrowed"
 # END OPEN
 

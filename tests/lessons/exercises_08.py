@@ -65,7 +65,7 @@ WRONG = [
     ("08-1", raw_loss, "divided by their lengths"), ("08-1", with_itself, "compared with itself"), ("08-1", one_way, "only the first views"),
     ("08-1", lambda a, b, t: my_loss(a, b, 1 / t), "multiplied by the temperature"), ("08-1", lambda a, b, t: 2 * len(a) * my_loss(a, b, t), "take their mean"),
     ("08-1", lambda a, b, t: my_loss(a, a, t), "term by term"), ("08-1", lambda a, b, t: None, "gave None"), ("08-1", 3, "function was expected"),
-    ("08-2", unsupervised.matched, "two clusters may take the same class"), ("08-2", lambda found, y: unsupervised.counts(y, found).max(1).sum() / len(y), "largest class of each cluster"),
+    ("08-2", unsupervised.clustering_accuracy, "two clusters may take the same class"), ("08-2", lambda found, y: unsupervised.counts(y, found).max(1).sum() / len(y), "largest class of each cluster"),
     ("08-2", lambda found, y: np.mean([c.max() / c.sum() for c in unsupervised.counts(found, y) if c.sum()]), "count pictures"),
     ("08-2", lambda found, y: float((np.asarray(found) == y).mean()), "most frequent class"), ("08-2", lambda found, y: None, "number was expected"),
     ("08-3", by_spread, "the largest"), ("08-3", lambda z, candidates: int(np.argmax(silhouettes(z, candidates))), "no candidate|place in the list"),

@@ -7,32 +7,31 @@ import pytest
 import torch
 from torch import nn
 
-from transfer_course import backbones, transductive
+from transfer_course import backbones, data, transductive
+from transfer_course.augment import random_shift
 from transfer_course.data import Task
+from transfer_course.domains import label_shift, open_set, same_task
 from transfer_course.transductive import (
     DANN,
     adabn,
     adapt,
-    certainty,
     coral,
-    density,
     digit_net,
     entropy,
-    fewer,
-    information,
+    forward_with_features,
     information_maximisation,
     keeping_statistics,
     learn,
-    look,
     mcc,
     mmd,
+    mutual_information,
+    negative_entropy,
     negatives,
     ramp,
     reverse,
     self_training,
-    shifted,
+    soft_neighborhood_density,
     source_only,
-    strangers,
     union,
 )
 
@@ -145,7 +144,7 @@ def test_information_is_mutual_information():
     """Σ p(x,y) log p(x,y)/(p(x)p(y)) with x uniform over the pictures"""
     p = SCORES.softmax(1).numpy() / len(SCORES)
     mutual = (p * np.log(p / (p.sum(0) * p.sum(1, keepdims=True)))).sum()
-    assert np.isclose(information(SCORES), mutual, rtol=1e-6) and np.isclose(-information_maximisation(None, None, SCORES).item(), mutual, rtol=1e-6)
+    assert np.isclose(mutual_information(SCORES), mutual, rtol=1e-6) and np.isclose(-information_maximisation(None, None, SCORES).item(), mutual, rtol=1e-6)
 
 
 def test_mcc_against_loops():
@@ -176,13 +175,13 @@ def test_density_against_loops():
         q = np.exp([p[i] @ p[j] / 0.05 for j in range(len(p)) if j != i])
         q = q / q.sum()
         found.append(-(q * np.log(q)).sum())
-    assert np.isclose(density(SCORES), np.mean(found), rtol=1e-6)
+    assert np.isclose(soft_neighborhood_density(SCORES), np.mean(found), rtol=1e-6)
 
 
 def test_a_collapsed_network_is_certain_and_knows_nothing():
     collapsed, good = torch.tensor([[30., 0, 0]] * 9), 30 * torch.eye(3).repeat(3, 1)
-    assert certainty(collapsed) > -1e-3 and information(collapsed) < 1e-3
-    assert abs(information(good) - np.log(3)) < 1e-3
+    assert negative_entropy(collapsed) > -1e-3 and mutual_information(collapsed) < 1e-3
+    assert abs(mutual_information(good) - np.log(3)) < 1e-3
 
 
 def test_ramp(): assert ramp(0) == 0 and np.isclose(ramp(0.5), np.tanh(2.5)) and ramp(1) > 0.9999
@@ -288,10 +287,10 @@ def test_the_objective_is_cross_entropy_plus_weighted_loss():
     net = digit_net(2).train()
     x, y = source.x_train[:16], source.y_train[:16]
     torch.manual_seed(3)
-    total = transductive.Objective(net, target.x_train, coral, 2., lambda x: x, steps=10, done=4)(net, x, y)
+    total = transductive.Objective(net, target.x_train, coral, 2., lambda x: x, share=0.5)(net, x, y)
     torch.manual_seed(3)
     i = torch.randperm(64)[:16]
-    (zs, scores), (zt, _) = look(net, net, x), look(net, net, target.x_train[i])
+    (zs, scores), (zt, _) = forward_with_features(net, x), forward_with_features(net, target.x_train[i])
     assert torch.isclose(total, nn.functional.cross_entropy(scores, y) + 2 * ramp(0.5) * coral(zs, zt), rtol=1e-5)
 
 
@@ -316,7 +315,7 @@ def test_adabn_holds_the_statistics_of_the_target():
 
 def test_features_are_what_enters_the_head():
     net, x = digit_net(2), toy()[0].x_train[:4]
-    z, scores = look(net, net, x)
+    z, scores = forward_with_features(net, x)
     assert torch.allclose(z, net.features(x)) and torch.allclose(scores, net(x)) and not net.head._forward_pre_hooks
 
 
@@ -345,7 +344,7 @@ def test_digits_of_mnist_m_are_other_digits():
     """Whoever subtracts the digit from its picture finds the patch: no digit is in both parts, seen by the test labels' counts and the sizes"""
     source, target = transductive.load("MNIST → MNIST-M", 1)
     assert (len(source.x_train), len(target.x_train), len(target.x_test)) == (2500, 1500, 1000)
-    grey = transductive.data.load("mnist_5k", seed=1)
+    grey = data.load("mnist_5k", seed=1)
     rest = {x.numpy().tobytes() for x in grey.x_train} - {x[:1].numpy().tobytes() for x in source.x_train}
     again = torch.stack([torch.frombuffer(bytearray(b), dtype=torch.uint8).view(1, 28, 28) for b in rest])
     assert len(again) <= 1500 and sorted(target.y_train.bincount().tolist()) == sorted((grey.y_train.bincount() - source.y_train.bincount()).tolist())
@@ -354,7 +353,7 @@ def test_digits_of_mnist_m_are_other_digits():
 @pytest.mark.parametrize("pair", [p for p in transductive.PAIRS if p != "MNIST → MNIST-M"])
 def test_pairs_fit(pair):
     source, target = transductive.load(pair)
-    transductive.check_domains(source, target)
+    same_task(source, target)
     assert not torch.equal(source.x_train[:50], target.x_train[:50])
     assert transductive.start(pair)(source.x_train[:2]).shape == (2, len(source.classes))
 
@@ -362,9 +361,10 @@ def test_pairs_fit(pair):
 def test_cases():
     source, target = toy()
     ten = replace(target, classes=list("abcdefghij"), y_train=torch.arange(64) % 10, y_test=torch.arange(40) % 10)
-    none, some = fewer(ten, 0.), fewer(ten, 0.1)
+    none, some = label_shift(ten, 0.), label_shift(ten, 0.1)
     assert none.y_train.max() == 4 and none.y_test.max() == 4 and 0 < (some.y_train > 4).sum() < 10
-    assert strangers(ten, 0).x_train.shape == (1000, 3, 28, 28) and torch.equal(strangers(ten, 0).x_test, ten.x_test)
+    wrong = open_set(ten, 0)
+    assert wrong.x_train.shape == (1000, 3, 28, 28) and torch.equal(wrong.x_test, ten.x_test)
 
 
 def test_union_holds_both():
@@ -375,4 +375,9 @@ def test_union_holds_both():
 def test_negatives_are_pictures_or_their_negatives():
     x = torch.full((40, 1, 8, 8), 30, dtype=torch.uint8)
     assert set(negatives(x).unique().tolist()) == {30, 225}
-    assert torch.equal(shifted(x), x)
+    assert torch.equal(random_shift(x), x)
+
+
+@pytest.mark.parametrize("old", ["information", "certainty", "density", "shifted", "block", "fewer", "strangers", "rgb", "with_spread", "check_domains"])
+def test_old_names_work(old):
+    with pytest.warns(FutureWarning, match=f"transductive.{old} is called"): assert callable(getattr(transductive, old))

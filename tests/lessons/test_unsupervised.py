@@ -10,25 +10,24 @@ from sklearn.neighbors import KNeighborsClassifier
 from torchvision.transforms.v2 import functional as tv
 
 from transfer_course import data, training, unsupervised
+from transfer_course.augment import random_views, warps
+from transfer_course.domains import unlabeled
+from transfer_course.small import contrastive_net
 from transfer_course.unsupervised import (
+    clustering_accuracy,
     clusters,
     counts,
     embed,
-    flat,
     learn,
-    matched,
-    neighbours,
+    leave_one_out_knn,
     nt_xent,
     pixels,
     pretext_loss,
+    project_2d,
     rotation,
     scores,
     simclr,
-    small_net,
     turned,
-    unlabelled,
-    views,
-    warps,
 )
 
 
@@ -61,16 +60,16 @@ def test_nt_xent_knows_pairs_not_places_nor_lengths():
 
 def test_views_of_no_change_are_the_pictures():
     x = digits(9)
-    assert torch.equal(views(x, 0, 0, 0, 0, 0), x)
+    assert torch.equal(random_views(x, 0, 0, 0, 0, 0), x)
 
 
 def test_views_are_uint8_random_and_follow_the_seed():
     x = digits(9)
-    torch.manual_seed(3); a = views(x); b = views(x)
-    torch.manual_seed(3); c = views(x)
+    torch.manual_seed(3); a = random_views(x); b = random_views(x)
+    torch.manual_seed(3); c = random_views(x)
     assert a.dtype == torch.uint8 and a.shape == x.shape
     assert torch.equal(a, c) and not torch.equal(a, b)
-    assert len({tuple(p.flatten().tolist()) for p in views(x[:1].repeat(8, 1, 1, 1))}) == 8, "each picture has its own view"
+    assert len({tuple(p.flatten().tolist()) for p in random_views(x[:1].repeat(8, 1, 1, 1))}) == 8, "each picture has its own view"
 
 
 @pytest.mark.parametrize("degrees", [10., 90., 180.])
@@ -99,8 +98,8 @@ def brute_force(found, y):
 def test_matched_is_the_best_assignment(seed):
     rng = np.random.default_rng(seed)
     found, y = rng.integers(rng.integers(1, 7), size=25), rng.integers(rng.integers(1, 7), size=25)
-    assert matched(found, y) == pytest.approx(brute_force(found, y))
-    assert matched(torch.as_tensor(found), torch.as_tensor(y)) == matched(found, y)
+    assert clustering_accuracy(found, y) == pytest.approx(brute_force(found, y))
+    assert clustering_accuracy(torch.as_tensor(found), torch.as_tensor(y)) == clustering_accuracy(found, y)
 
 
 def test_counts_is_a_table_of_all():
@@ -114,11 +113,11 @@ def test_neighbours_is_leave_one_out(k, metric):
     z, y = torch.randn(60, 4, generator=gen(k)), torch.arange(60) % 3
     z = z + torch.nn.functional.one_hot(y, 4)
     other = cross_val_predict(KNeighborsClassifier(k, metric=metric), z.numpy(), y.numpy(), cv=LeaveOneOut())
-    assert neighbours(z, y, k, metric) == pytest.approx(accuracy_score(y, other))
+    assert leave_one_out_knn(z, y, k, metric) == pytest.approx(accuracy_score(y, other))
 
 
 def test_a_picture_is_not_its_own_neighbour():
-    assert neighbours(torch.eye(4), torch.tensor([0, 1, 0, 1]), k=1) <= 0.5
+    assert leave_one_out_knn(torch.eye(4), torch.tensor([0, 1, 0, 1]), k=1) <= 0.5
 
 
 def test_scores_are_1_for_clear_heaps_and_low_for_noise():
@@ -145,14 +144,14 @@ def test_clusters_follow_the_seed_and_number():
 @pytest.mark.parametrize("method", ["pca", "tsne"])
 def test_flat_gives_a_plane_and_keeps_heaps_apart(method):
     y = np.arange(60) % 2
-    z = flat(np.eye(5)[y] * 9 + np.random.default_rng(0).normal(size=(60, 5)), method)
+    z = project_2d(np.eye(5)[y] * 9 + np.random.default_rng(0).normal(size=(60, 5)), method)
     assert z.shape == (60, 2) and np.isfinite(z).all()
-    assert neighbours(z, y, metric="euclidean") > 0.9
-    assert flat(np.random.default_rng(0).normal(size=(6, 3)), method).shape == (6, 2)
+    assert leave_one_out_knn(z, y, metric="euclidean") > 0.9
+    assert project_2d(np.random.default_rng(0).normal(size=(6, 3)), method).shape == (6, 2)
 
 
 def test_features_have_length_1():
-    for z in (embed(small_net(), digits(5)), pixels(digits(5))): assert torch.allclose(z.norm(dim=1), torch.ones(5), atol=1e-5)
+    for z in (embed(contrastive_net(), digits(5)), pixels(digits(5))): assert torch.allclose(z.norm(dim=1), torch.ones(5), atol=1e-5)
 
 
 def test_turned_is_four_quarter_turns_in_blocks():
@@ -163,14 +162,14 @@ def test_turned_is_four_quarter_turns_in_blocks():
 
 
 def test_the_task_without_labels_has_none():
-    task = unlabelled(digits(7))
+    task = unlabeled(digits(7))
     assert set(task.y_train.tolist()) == {0} and len(task.x_train) == 7
 
 
 def test_no_objective_looks_at_labels():
-    x, net = digits(16), small_net()
+    x, net = digits(16), contrastive_net()
     for objective, outputs in ((simclr(), 64), (rotation(), 4)):
-        net = small_net(outputs=outputs)
+        net = contrastive_net(outputs=outputs)
         losses = []
         for y in (torch.zeros(16).long(), torch.arange(16), None):
             torch.manual_seed(0)
@@ -179,7 +178,7 @@ def test_no_objective_looks_at_labels():
 
 
 def test_learning_lowers_the_held_out_loss_and_is_repeatable():
-    x, (a, b) = digits(400), (small_net(1), small_net(1))
+    x, (a, b) = digits(400), (contrastive_net(1), contrastive_net(1))
     before = pretext_loss(a, x[300:], simclr())
     for net in (a, b): log = learn(net, x[:300], steps=24, seed=2)
     assert pretext_loss(a, x[300:], simclr()) < before - 0.1
@@ -188,28 +187,33 @@ def test_learning_lowers_the_held_out_loss_and_is_repeatable():
 
 
 def test_rotation_learns_too():
-    net = small_net(0, outputs=4)
-    learn(net, digits(300), rotation(training.as_is), steps=30, batch_size=64, lr=1e-2)
-    assert pretext_loss(net, digits(400)[300:], rotation(training.as_is)) < 0.9 * np.log(4)
+    net = contrastive_net(0, outputs=4)
+    learn(net, digits(300), rotation(training.identity), steps=30, batch_size=64, lr=1e-2)
+    assert pretext_loss(net, digits(400)[300:], rotation(training.identity)) < 0.9 * np.log(4)
 
 
 def test_colour_pictures_and_other_sizes_go_in():
     x = torch.randint(0, 256, (8, 3, 20, 36), dtype=torch.uint8, generator=gen(0))
-    net = small_net()
+    net = contrastive_net()
     learn(net, x, steps=2, batch_size=4)
-    assert embed(net, x).shape == (8, 128) and views(x).shape == x.shape
+    assert embed(net, x).shape == (8, 128) and random_views(x).shape == x.shape
 
 
 def test_the_random_state_outside_is_left_alone():
     torch.manual_seed(5); a = torch.rand(1)
-    torch.manual_seed(5); small_net(3); pretext_loss(small_net(), digits(8), simclr()); b = torch.rand(1)
+    torch.manual_seed(5); contrastive_net(3); pretext_loss(contrastive_net(), digits(8), simclr()); b = torch.rand(1)
     assert a == b
 
 
 def test_seeds_make_different_networks():
-    same = [torch.equal(small_net(0).trunk.stem[0].weight, small_net(s).trunk.stem[0].weight) for s in (0, 1)]
+    same = [torch.equal(contrastive_net(0).trunk.stem[0].weight, contrastive_net(s).trunk.stem[0].weight) for s in (0, 1)]
     assert same == [True, False]
 
 
 def test_every_public_function_says_what_it_does():
     for name in unsupervised.__all__: assert getattr(unsupervised, name).__doc__, name
+
+
+@pytest.mark.parametrize("old", ["matched", "neighbours", "flat", "views", "warps", "small_net", "projection", "unlabelled"])
+def test_old_names_work(old):
+    with pytest.warns(FutureWarning, match=f"unsupervised.{old} is called"): assert callable(getattr(unsupervised, old))

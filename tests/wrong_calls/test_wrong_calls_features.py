@@ -67,7 +67,7 @@ CALLS = [  # call, error, the sentence begins or holds
     (lambda: extract(net(), X, batch_size=0), ValueError, r"batch_size must be a whole number of 1 or more, got 0"),
     (lambda: extract(net(), X, batch_size=2.5), ValueError, r"batch_size must be a whole number of 1 or more, got 2.5"),
     (lambda: extract(text(), "one sentence"), ValueError, r"x must be a list of sentences, got one string: write \[x\]"),
-    (lambda: extract(text(), ["a", ""]), ValueError, r"x must hold sentences, but x\[1\] is ''"),
+    (lambda: extract(text(), ["a", ""]), ValueError, r"x must be a list of sentences, got '' at place 1"),
     (lambda: extract(text(), ["a"], size=32), ValueError, r"size must be None for a network that reads sentences, got 32"),
     (lambda: linear_probe(X, Y), ValueError, r"z must be features, float N×D, got uint8 \(6, 3, 32, 32\): turn pictures into features with extract"),
     (lambda: linear_probe(Z[0], Y), ValueError, r"z must be features, float N×D, got float32 \(5,\): take what extract\(net, x\) gives"),

@@ -63,7 +63,7 @@ CALLS = [  # call, error, the sentence begins or holds
     (lambda: tune(patience=2), ValueError, r"patience needs a validation part: make one with task.split\(0.2\)"),
     (lambda: fine_tune(net(), task().split(0.5), patience=0), ValueError, r"patience must be a whole number of 1 or more, got 0"),
     (lambda: tune(checkpoint=7), TypeError, r"checkpoint must be a file name in a folder that exists, got 7: give a file name"),
-    (lambda: tune(checkpoint="no-such-folder/run.pt"), ValueError, r"checkpoint must be a file name in a folder that exists, got 'no-such-folder/run.pt': make the folder 'no-such-folder' first"),
+    (lambda: tune(checkpoint="no-such-folder/run.pt"), ValueError, r"checkpoint must be a file name in a folder that exists, got 'run.pt': make the folder 'no-such-folder' first"),
     (lambda: unfreeze_gradually(net(), task(), 0), ValueError, r"epochs must be a whole number of 1 or more, got 0"),
     (lambda: unfreeze_gradually(net(), task(), freeze_upto="stem"), ValueError, r"freeze_upto must be left out: here the plan says what is frozen"),
     (lambda: unfreeze_gradually(net(), task(), lr=-1), ValueError, r"lr must be a number above 0"),
