@@ -75,6 +75,7 @@ def read_facts(
             f"path {Path(path).name!r} is not a checkpoint of this course: "
             "save networks with net.save(path)") from e
 
+# %% ../nbs/workbench/25-checkpoints.ipynb #769820f6
 def fill(net, tensors, facts, name):
     """Put the tensors of a checkpoint into a network.
 
