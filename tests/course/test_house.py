@@ -26,16 +26,14 @@ ROOM = 350  # lines of an exported room
 OPEN_CIRCLES = ""
 OPEN_FLOORS = ""
 OPEN_PRIVATE = ""
-OPEN_SHARE = "06-inductive.ipynb 09-language.ipynb"
-OPEN_AVERAGE = "0.42"
-OPEN_RAISE = "06-inductive.ipynb 09-language.ipynb"
-OPEN_CHECK = "06-inductive.ipynb 09-language.ipynb"
+OPEN_SHARE = ""
+OPEN_AVERAGE = ""
+OPEN_RAISE = ""
+OPEN_CHECK = ""
 OPEN_WIDTH = """
-    06-inductive.ipynb 09-language.ipynb workbench/00-door.ipynb workbench/20-backbone.ipynb
-    workbench/21-weights.ipynb workbench/22-zoo.ipynb workbench/23-textnets.ipynb workbench/24-small.ipynb
-    workbench/25-checkpoints.ipynb workbench/29-backbones.ipynb workbench/30-training.ipynb
-    workbench/32-cache.ipynb workbench/33-probes.ipynb workbench/34-gabor_fit.ipynb workbench/40-plots.ipynb"""
-OPEN_ROOMS = "plots training"
+    workbench/00-door.ipynb workbench/30-training.ipynb workbench/32-cache.ipynb workbench/33-probes.ipynb
+    workbench/34-gabor_fit.ipynb"""
+OPEN_ROOMS = ""
 OPEN_RUFF = "notebooks are being narrowed"
 # END OPEN
 
