@@ -30,11 +30,9 @@ OPEN_SHARE = ""
 OPEN_AVERAGE = ""
 OPEN_RAISE = ""
 OPEN_CHECK = ""
-OPEN_WIDTH = """
-    workbench/00-door.ipynb workbench/30-training.ipynb workbench/32-cache.ipynb workbench/33-probes.ipynb
-    workbench/34-gabor_fit.ipynb"""
+OPEN_WIDTH = ""
 OPEN_ROOMS = ""
-OPEN_RUFF = "notebooks are being narrowed"
+OPEN_RUFF = ""
 # END OPEN
 
 
