@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from . import backbones, data, training
-from .backbones import batched
+from .backbones import ABackbone, batched
 from .course import renamed
 from .door import Count, Net, OneOf, Pictures, Seed, door, need
 from .features import extract, extract_stages, linear_probe
@@ -225,7 +225,7 @@ def nearest_size(task):
 @door
 def recommend(
     task: ATask,     # 16 training pictures or more
-    net: Net,        # of the grid: CourseNet or EfficientNet-Lite0
+    net: ABackbone,  # of the grid: CourseNet or EfficientNet-Lite0
     stored=None):    # the grid; None: data.result("scenarios")
     """The strategy that was best in the cell where this task belongs: an Advice.
 

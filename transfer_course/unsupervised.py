@@ -22,14 +22,14 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 # %% ../nbs/08-unsupervised.ipynb #0cec927f
 from . import training
 from .augment import random_views
-from .backbones import batched, evaluating
+from .backbones import ABackbone, batched, evaluating
 from .course import renamed
 from .domains import unlabeled
 from .door import (
     Count, Function, OneOf, Pictures, Positive, Seed, door, need, same_length)
-from .features import check_features
+from .probes import Features
 from .kinds import (
-    ABackbone, PictureFunction, SeveralPictures, ViewPairs, WholeNumbers)
+    PictureFunction, SeveralPictures, ViewPairs, WholeNumbers)
 from .small import contrastive_net
 
 # %% ../nbs/08-unsupervised.ipynb #32de0bf5
@@ -52,13 +52,12 @@ def pixels(
 # %% ../nbs/08-unsupervised.ipynb #098de63b
 @door
 def clusters(
-    z,              # N×D features, float
-    k: Count(),     # how many clusters
-    seed: Seed = 0):# of the first centres
+    z: Features,     # float N×D
+    k: Count(),      # how many clusters
+    seed: Seed = 0): # of the first centres
     """The cluster (0 … k−1) of each row, int64 N, by k-means with five starts.
 
     Lloyd 1982, doi:10.1109/TIT.1982.1056489."""
-    z, _ = check_features(z, np.zeros(len(z), int))
     need(k <= len(z), f"k must be at most {len(z)}, the number of rows of z, got {k}: "
                       "take fewer clusters or more pictures")
     return KMeans(k, n_init=5, random_state=seed).fit_predict(z).astype(np.int64)
@@ -90,15 +89,14 @@ def clustering_accuracy(
 # %% ../nbs/08-unsupervised.ipynb #337f1c1b
 @door
 def leave_one_out_knn(
-    z,              # N×D features, float
-    y,              # N class numbers
-    k: Count() = 5, # how many neighbours have a vote
+    z: Features,     # float N×D
+    y: WholeNumbers, # N class numbers
+    k: Count() = 5,  # how many neighbours have a vote
     metric: OneOf("cosine", "euclidean") = "cosine"): # the second is for maps
     """Accuracy (0–1) if each picture is named by the k pictures nearest to it.
 
     The smaller class in a tie."""
-    z, y = check_features(z, y)
-    y = WholeNumbers.check("y", y)
+    same_length(z=z, y=y)
     need(k < len(y), f"k must be at most {len(y) - 1}, the number of other pictures, "
                      f"got {k}: take a smaller k")
     if metric == "cosine": z = z / np.linalg.norm(z, axis=1, keepdims=True).clip(1e-12)
@@ -109,16 +107,16 @@ def leave_one_out_knn(
     return float((votes.argmax(1) == y).mean())
 
 # %% ../nbs/08-unsupervised.ipynb #88b902fc
+@door
 def scores(
-    z,       # N×D features, float
-    y,       # N class numbers: they only score
-    seed=0): # of k-means
+    z: Features,     # float N×D
+    y: WholeNumbers, # N class numbers: they only score
+    seed=0):         # of k-means
     """Four numbers for features, all 1 at best, with as many clusters as classes.
 
     `matched` is the clustering accuracy, `neighbours` that of leave-one-out k-NN.
     NMI: Strehl & Ghosh 2002, with the arithmetic mean of the entropies. ARI: Hubert &
     Arabie 1985, doi:10.1007/BF01908075, 0 for chance."""
-    z, y = check_features(z, y)
     found = clusters(z, len(np.unique(y)), seed)
     return dict(matched=clustering_accuracy(found, y),
                 nmi=float(normalized_mutual_info_score(y, found)),
@@ -192,14 +190,13 @@ def pretext_loss(
 # %% ../nbs/08-unsupervised.ipynb #d3d7b1f5
 @door
 def project_2d(
-    z,                                     # N×D features, float
+    z: Features, # float N×D
     method: OneOf("pca", "tsne") = "pca",
     seed: Seed = 0):
     """The features in the plane, float N×2, for `plots.map2d`.
 
     PCA: the two directions of largest variance. t-SNE: van der Maaten & Hinton 2008;
     perplexity 30, or less for few pictures."""
-    z, _ = check_features(z, np.zeros(len(z), int))
     need(min(z.shape) > 1, "z must have at least 2 rows and 2 features, "
                            f"got {z.shape}: there is no plane in it")
     if method == "pca": return PCA(2, random_state=seed).fit_transform(z)

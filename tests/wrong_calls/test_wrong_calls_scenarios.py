@@ -42,7 +42,7 @@ CALLS = {
     "cell that was not measured": (lambda: cell(runs()[:0], "similar", 5), ValueError, "runs hold no cell 'similar' with labels=5: take"),
     "no strategy": (lambda: regret(T, "fine-tune"), ValueError, "strategy must be one of all, scratch, got 'fine-tune'"),
     "a name for a task": (lambda: recommend("digits", net()), TypeError, r"task must be a Task, got .*: load one with data.load\(name\)"),
-    "a name for a backbone": (lambda: recommend(task(), "coursenet"), TypeError, r"net must be a .*, got str: load one with backbones.load\(name\)"),
+    "a name for a backbone": (lambda: recommend(task(), "coursenet"), TypeError, r"net must be a Backbone, got str: load one with backbones.load\(name\)"),
     "10 pictures": (lambda: recommend(task().few_shot(1, seed=0), net()), ValueError, "task must hold 16 training pictures or more, got 10"),
     "backbone without a grid": (lambda: recommend(task(), backbones.load("efficientnet_lite1", size=64)), ValueError, [*NETS, "'efficientnet_lite1'"]),
     "backbone for texts": (lambda: recommend(task(), backbones.load("minilm")), ValueError, "net must be one of"),
