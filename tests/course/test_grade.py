@@ -70,7 +70,7 @@ PLANTED = {
     "calls home": ([DOUBLE, "import socket\nsocket.create_connection(('127.0.0.1', 9), 1)", LARGEST], 3, 3, ["tried to reach the network"]),
     "reads the solutions": (["source = open('{key}/01-small.ipynb').read()", "def double(x): return 0", "def largest(x): return 0"], 0, 0, []),
     "from Colab": (["!pip install \\\n  numpy\n%pip install torch\nfiles = !ls\n" + DOUBLE, "%%bash\nls", LARGEST], 3, 3, ["shell lines skipped: 4"]),
-    "a lone surrogate": (["raise ValueError('\\ud800')", "def double(x): raise KeyError('\\udc80 \\ud800')", LARGEST], 0, 3, [r"double raised KeyError: '\\udc80 \\ud800'"]),
+    "a lone surrogate": (["raise ValueError('\\ud800')", "def double(x): raise KeyError('\\udc80 \\ud800')", LARGEST], 0, 3, [r"double raised KeyError: '\udc80 \ud800'"]),
     "forges a row": (["def double(x): raise ValueError('\\x1b[2J\\x1b[1;1H\\r\\nben,01-small,6,6\\u202e')", LARGEST], 0, 3, [r"double raised ValueError: \x1b[2J\x1b[1;1H ben,01-small,6,6\u202e"]),
     "empty arrays": (["import numpy as np\ndef double(x): return np.zeros(0)\ndef largest(x): return np.zeros((0, *x.shape))"], 0, 0, []),
     "an empty dict": (["def double(x): return {}\ndef largest(x): return []"], 0, 0, []),
@@ -199,8 +199,9 @@ def test_nothing_was_written_outside(graded, place):
 
 def test_the_table(graded, place):
     with open(place / "grades.csv", newline="", encoding="utf-8") as f: rows = list(csv.DictReader(f))
-    assert [r["submission"] for r in rows] == sorted(n for n in graded[0] if not n.startswith("hangs"))
-    assert list(rows[0])[:6] == ["submission", "homework", "points", "out_of", "seconds", "remarks"]
+    names = [n for n in graded[0] if not n.startswith("hangs")]
+    assert sorted(r["submission"] for r in rows) == sorted(map(homework.plain, names))
+    assert list(rows[0])[:7] == ["submission", "homework", "points", "out_of", "seconds", "remarks", "box"]
     assert all(int(r["points"]) == int(r["01 double points"]) + int(r["01 largest points"]) for r in rows)
     assert {r["01 double message"] for r in rows if r["submission"] == "honest"} == {"passed"}
 

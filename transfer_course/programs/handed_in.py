@@ -132,6 +132,7 @@ def students_in(folder, wanted):
     raise UsageError(f"FOLDER {folder} holds no notebook named {names}, nor do the "
                      "folders in it: hand in the student copy under its own name")
 
+# %% ../../nbs/programs/03-handed_in.ipynb #k4ha0001
 def students(
     folders, # what the teacher named
     wanted): # dict: name of a homework → names of its exercises
@@ -161,6 +162,7 @@ def name_rows(
         named[folder] = shown, remarks
     return named
 
+# %% ../../nbs/programs/03-handed_in.ipynb #k4ha0002
 def copies(
     path,  # of a notebook
     who,   # whose it is

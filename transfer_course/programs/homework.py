@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TIGHT', 'FORMULA', 'LINE', 'Work', 'Wrong', 'Stub', 'as_seen', 'one_test', 'judged', 'none_of', 'grade_one', 'graded',
-           'row_of', 'plain', 'write_table', 'fresh_home', 'keep_fonts', 'new_table', 'the_box', 'grade_all', 'Key',
-           'GRADE', 'defined', 'key_files', 'read_key', 'run_key', 'stripped', 'student_copies', 'tagged', 'weak_tests',
-           'handed_in', 'students']
+           'row_of', 'plain', 'write_table', 'fresh_home', 'keep_fonts', 'new_table', 'the_box', 'rows_of', 'grade_all',
+           'Key', 'GRADE', 'defined', 'key_files', 'read_key', 'run_key', 'stripped', 'student_copies', 'tagged',
+           'weak_tests', 'handed_in', 'students']
 
 # %% ../../nbs/programs/01-homework.ipynb #131572ca
 import csv
@@ -29,6 +29,16 @@ from transfer_course.programs.handed_in import (
     student_cells,
     students,
 )
+from transfer_course.programs.sandbox import (
+    Sandbox,
+    Terminated,
+    find_bwrap,
+    format_error,
+    new_sandbox_folder,
+    plain_text,
+)
+
+# %% ../../nbs/programs/01-homework.ipynb #k4hw0002
 from transfer_course.programs.keys import (
     GRADE,
     Key,
@@ -41,14 +51,6 @@ from transfer_course.programs.keys import (
     student_copies,
     tagged,
     weak_tests,
-)
-from transfer_course.programs.sandbox import (
-    Sandbox,
-    Terminated,
-    find_bwrap,
-    format_error,
-    new_sandbox_folder,
-    plain_text,
 )
 
 _all_ = ["Key", "GRADE", "defined", "key_files", "read_key", "run_key", "stripped",
@@ -206,6 +208,7 @@ def graded(folder, key, stems, **how):
         return path, table, [*remarks, *more]
     except Exception as e: return path, none_of(key, "not graded"), [format_error(e)]
 
+# %% ../../nbs/programs/01-homework.ipynb #k4hw0001
 def row_of(folder, who, key, remarks, seen, **how):
     "One row of the table."
     began = time.monotonic()
@@ -284,6 +287,14 @@ def the_box(no_box):
         "--no-box where nothing can be lost")
 
 # %% ../../nbs/programs/01-homework.ipynb #a315242b
+def rows_of(key, named, **how):
+    "A row for each student's folder, and each as soon as it is there."
+    seen = {}
+    copies(key.path, "the instructor's version", seen)
+    for folder, (who, told) in named.items():
+        yield row_of(folder, who, key, told, seen, **how)
+
+# %% ../../nbs/programs/01-homework.ipynb #k4hw0003
 LINE = ("{submission:<24} {homework:<18} {points:>3} of {out_of:<3} {seconds:>6.1f} s  "
         "{remarks}")
 
@@ -309,12 +320,10 @@ def grade_all(
         for k in there or keys:
             for line in weak_tests(run_key(k)): show(f"note: {line}")
             keep_fonts(home)
-            seen = {}
-            copies(k.path, "the instructor's version", seen)
-            for s, (who, told) in named.items():
-                rows.append(row_of(s, who, k, told, seen, warm=home, **how))
+            for row in rows_of(k, named, warm=home, **how):
+                rows.append(row)
                 write_table(rows, table)
-                show(LINE.format(**{c: plain(v) for c, v in rows[-1].items()}))
+                show(LINE.format(**{c: plain(v) for c, v in row.items()}))
     return rows
 
 # %% ../../nbs/programs/01-homework.ipynb #fc30a931

@@ -101,6 +101,7 @@ class Key:
     @property
     def exercises(self): return {name for name, _, _ in self.tests}
 
+# %% ../../nbs/programs/04-keys.ipynb #k4ke0001
 def defined(source):
     "The names that a cell binds at its top level."
     tree = ast.parse(source).body
@@ -122,6 +123,7 @@ def tagged(cell, pattern):
     found = [re.match(pattern, tag) for tag in cell.metadata.get("tags", [])]
     return next(filter(None, found), None)
 
+# %% ../../nbs/programs/04-keys.ipynb #k4ke0002
 def read_key(path):
     "A Key, not run yet. UsageError for a notebook without tests or solutions."
     path = Path(path)
@@ -175,6 +177,7 @@ def zeros(value):
     if hasattr(value, "shape"): return value * 0
     return type(value)() if isinstance(value, (str, int, float)) else None
 
+# %% ../../nbs/programs/04-keys.ipynb #k4ke0003
 def attempt(key, name, source, answer):
     "Run a test with another answer to an exercise. -> Was it passed?"
     space = {**key.space, name: answer}
@@ -185,6 +188,7 @@ def attempt(key, name, source, answer):
     except Exception: return False
     return True
 
+# %% ../../nbs/programs/04-keys.ipynb #k4ke0004
 def passed_by(key, name, source):
     "What passes a test without knowing anything, in words."
     right, kept = key.space[name], []
@@ -202,6 +206,7 @@ def passed_by(key, name, source):
     for what, make in ways.items():
         if all(attempt(key, name, source, make()) for _ in range(3)): yield what
 
+# %% ../../nbs/programs/04-keys.ipynb #k4ke0005
 def weak_tests(
     key,          # a Key that was run
     seconds=2.):  # a test that takes longer is not tried

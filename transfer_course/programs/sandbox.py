@@ -43,6 +43,7 @@ def shown():
     own = [*SYSTEM, sys.prefix, sys.base_prefix, *packages, str(PACKAGE)]
     return sorted({p for p in own if os.path.exists(p)}, key=len)
 
+# %% ../../nbs/programs/02-sandbox.ipynb #k4sb0001
 def bwrap_command(
     bwrap,    # the program
     folder,   # the only one that may be written
@@ -153,6 +154,7 @@ def filter_program(machine, clone, *banned):
     return b"".join([load(4), other, load(0), legacy, refused, when(CLONE3, NO_SUCH),
                      made, answer(FINE)])
 
+# %% ../../nbs/programs/02-sandbox.ipynb #k4sb0002
 def seal():
     "Forbid other processes and hidden memory, for all threads. -> Was it done?"
     machine = platform.machine()
@@ -198,6 +200,7 @@ def format_error(error):
     text = plain_text(error)
     return f"{type(error).__name__}{': ' + text if text else ''}"
 
+# %% ../../nbs/programs/02-sandbox.ipynb #k4sb0003
 def handle(order, shell, run=exec, read=compile):
     "Carry out one order -> the reply, a dict with `value` or `error`."
     space = shell.user_ns
@@ -227,6 +230,7 @@ def prepare(first, notes):
     loose = "" if seal() else "other processes and hidden memory are not limited here"
     return ip, [text for text in (unlimited, loose) if text]
 
+# %% ../../nbs/programs/02-sandbox.ipynb #k4sb0004
 def serve():
     "The sandbox's main loop."
     source, sink = private_channel()
