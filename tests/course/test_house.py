@@ -26,12 +26,12 @@ ROOM = 350  # lines of an exported room
 OPEN_CIRCLES = ""
 OPEN_FLOORS = ""
 OPEN_PRIVATE = ""
-OPEN_SHARE = "06-inductive.ipynb"
+OPEN_SHARE = ""
 OPEN_AVERAGE = ""
-OPEN_RAISE = "06-inductive.ipynb"
-OPEN_CHECK = "06-inductive.ipynb"
+OPEN_RAISE = ""
+OPEN_CHECK = ""
 OPEN_WIDTH = """
-    06-inductive.ipynb workbench/00-door.ipynb workbench/20-backbone.ipynb workbench/21-weights.ipynb
+    workbench/00-door.ipynb workbench/20-backbone.ipynb workbench/21-weights.ipynb
     workbench/22-zoo.ipynb workbench/23-textnets.ipynb workbench/24-small.ipynb workbench/25-checkpoints.ipynb
     workbench/29-backbones.ipynb workbench/30-training.ipynb workbench/32-cache.ipynb workbench/33-probes.ipynb
     workbench/34-gabor_fit.ipynb workbench/40-plots.ipynb"""
