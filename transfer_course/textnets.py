@@ -25,7 +25,7 @@ def check_texts(
 
 # %% ../nbs/workbench/23-textnets.ipynb #18933c75
 def _words(encoding):
-    "How many tokens of a text there are, without the special ones that every text gets."
+    "How many tokens a text has, without the special ones that every text gets."
     return encoding.special_tokens_mask.count(0)
 
 def warn_cut(
@@ -44,7 +44,9 @@ def warn_cut(
 
 # %% ../nbs/workbench/23-textnets.ipynb #736ac6cb
 class TextBackbone(Backbone):
-    "A pretrained BERT-like network: sentences in, features of the mean over tokens out."
+    """A pretrained BERT-like network.
+
+    Sentences in, features of the mean over tokens out."""
     def features(self,
         x,           # list of N sentences
         stage=None): # "embeddings", "layer1", … None: the last layer
@@ -77,7 +79,9 @@ ATextBackbone = Kind(lambda v: isinstance(v, TextBackbone), "a TextBackbone",
 @patch
 def tokens(self: TextBackbone,
     x): # list of N sentences
-    "Token vectors at every stage, a list of N×L×D, and the mask N×L: 1 for a token, 0 for padding."
+    """Token vectors at every stage, a list of N×L×D, and the mask N×L.
+
+    1 for a token, 0 for padding."""
     device = next(self.parameters()).device
     t = warn_cut(self.preprocess(check_texts(x))).to(device)
     return self.trunk(**t, output_hidden_states=True).hidden_states, t["attention_mask"]

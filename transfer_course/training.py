@@ -31,7 +31,7 @@ from .batches import (
     PictureDataset, SeededSampler, epochs_for_steps, identity, loader)
 from .course import renamed
 from .door import (
-    Count, Flag, Function, Kind, Net, Place, Rate, Seed, door, is_number, need)
+    Count, Flag, Function, Kind, Net, Place, Rate, Seed, door, need)
 from .files import replacing
 from .records import Log, environment, write_result
 
@@ -321,16 +321,6 @@ def should_stop(log, patience):
     "Have `patience` epochs passed since the best one?"
     if not patience or not log.rows: return False
     return len(log.rows) - log.best()["epoch"] >= patience
-
-# %% ../nbs/workbench/30-training.ipynb #7be10011
-def check_number(value, name, low=0., high=float("inf"), open_low=True):
-    "As `door.Number`, for a call in the middle of a function."
-    good = is_number(value) and (low < value if open_low else low <= value)
-    if not good or value > high:
-        span = f"{'above' if open_low else 'at least'} {low:g}"
-        if high < float("inf"): span += f" and at most {high:g}"
-        raise ValueError(f"{name} must be a number {span}, got {value!r}")
-    return value
 
 # %% ../nbs/workbench/30-training.ipynb #7be10012
 __getattr__ = renamed(
