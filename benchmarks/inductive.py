@@ -1,4 +1,4 @@
-"""A step of two-head multi-task learning against two single-task steps on the same batch; small_net, 32 pictures of 32×32.
+"""A step of two-head multi-task learning against two single-task steps on the same batch; shared_net, 32 pictures of 32×32.
 
     python benchmarks/inductive.py [--steps 100] [--rounds 7]
 
@@ -8,7 +8,9 @@ import statistics
 
 from common import arguments, report, row, seconds
 
-from transfer_course.inductive import MultiTask, equal, load, small_net
+from transfer_course.inductive import MultiTaskNet, equal
+from transfer_course.multitask import load
+from transfer_course.small import shared_net
 from transfer_course.training import adamw, cross_entropy
 
 
@@ -26,8 +28,8 @@ if __name__ == "__main__":
     args = arguments(__doc__, steps=100, rounds=7)
     tasks = load("digits").only("digit", "odd")
     x, y = tasks.x_train[:32], tasks.y_train[:32]
-    both = stepper(MultiTask(small_net(), tasks.classes), equal, x, y)
-    single = [stepper(small_net(k), cross_entropy, x, y[:, i]) for i, k in enumerate((10, 2))]
+    both = stepper(MultiTaskNet(shared_net(), tasks.classes), equal, x, y)
+    single = [stepper(shared_net(k), cross_entropy, x, y[:, i]) for i, k in enumerate((10, 2))]
     for steps in (both, *single): steps(5)
     rounds = [(seconds(lambda: both(args.steps)), sum(seconds(lambda s=s: s(args.steps)) for s in single)) for _ in range(args.rounds)]
     ms = [1000 * statistics.median(r[i] for r in rounds) / args.steps for i in (0, 1)]

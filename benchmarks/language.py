@@ -42,7 +42,7 @@ def training_rows(texts, rounds):
     read, bert = backbones.load("minilm").preprocess, language.bert_classifier()
     def fit(objective): training.fit(language.Scores(bert, read), task, 1, 1e-5, BATCH, objective=objective, optimizer=language.fused_adamw, progress=False)
     def trainer(): language.train_with_trainer(bert, read, task, 1, 1e-5, BATCH)
-    for how, objective in (("", training.cross_entropy), (", each batch in parts of similar length", language.in_parts)):
+    for how, objective in (("", training.cross_entropy), (", each batch in parts of similar length", language.micro_batches)):
         yield compare(f"fine-tuning a BERT{how}: rate", "transformers' Trainer", len(texts), lambda f=objective: fit(f), trainer, rounds)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from transfer_course import backbones, data, files, training
+from transfer_course import backbones, data, files, records, training
 
 WEIGHTS = Path(__file__).parents[1] / "transfer_course" / "weights" / "coursenet.safetensors"
 
@@ -65,7 +65,7 @@ def card(net, task, log, path, origin):
                 precision=os.environ.get("ACCELERATE_MIXED_PRECISION", "float32"), lr=log.settings["lr"], batch_size=log.settings["batch_size"],
                 pictures_per_second_against_efficientnet_lite0_at_96_px=round(speed_ratio(), 1),
                 flaws="a single run; the pictures are 32×32; where it was trained on JPEG copies, it expects their blur",
-                sha256=files.file_hash(path), environment=training.environment())
+                sha256=files.file_hash(path), environment=records.environment())
 
 
 def main():

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 
-from transfer_course import backbones, data, features, files, training
+from transfer_course import backbones, data, features, files, records
 
 SEEDS, N_TEST = range(10), 153  # the tutorial tests on 153 pictures
 SIZES, STAGES = (96, 160), ("stage6", "stage7", "top")
@@ -50,4 +50,4 @@ if __name__ == "__main__":
     archive, start = parser.parse_args().archive, time.perf_counter()
     found = [row for size in SIZES for row in rows(size, archive)]
     found = [dict(row, accuracy=round(float(row["accuracy"]), 4)) for row in found]
-    print(training.write_result("features", dict(pictures=397, train_pictures=397 - N_TEST, test_pictures=N_TEST, splits=len(SEEDS), rows=found, seconds=round(time.perf_counter() - start))))
+    print(records.write_result("features", dict(pictures=397, train_pictures=397 - N_TEST, test_pictures=N_TEST, splits=len(SEEDS), rows=found, seconds=round(time.perf_counter() - start))))

@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from transfer_course import backbones, data, features, training
+from transfer_course import backbones, data, features, records, training
 from transfer_course.finetuning import bn_stats, fine_tune, forgetting, frozen_bn, per_sample, unfreeze_gradually
 
 SEEDS, STEPS = range(5), 60
@@ -186,9 +186,9 @@ def main():
     facts = dict(steps=STEPS, seeds=list(SEEDS), old_test_pictures=OLD, before={s: b and round(b, 4) for s in OLD for b in [started(s)[1]]},
                  precision=os.environ.get("ACCELERATE_MIXED_PRECISION", "float32"))
     part = Path("nbs/results/finetuning_lite.json")
-    if not part.exists(): training.measure("finetuning_lite", [dict(method=m) for m in LITE], lite)
+    if not part.exists(): records.sweep("finetuning_lite", [dict(method=m) for m in LITE], lite)
     facts["efficientnet_lite0"] = json.loads(part.read_text(encoding="utf-8"))["rows"]
-    training.measure("finetuning", cells(), run, **facts)
+    records.sweep("finetuning", cells(), run, **facts)
     part.unlink()
 
 

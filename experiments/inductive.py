@@ -2,7 +2,7 @@
 
     python experiments/inductive.py     # about 20 minutes on one idle core; killed and started again, it goes on
 
-`few`: the wanted task has 3 or 30 labels a class, the other one 2,000 labels. `all`: both have 2,000.
+`few`: the wanted task has 3 or 30 labels per class, the other one 2,000 labels. `all`: both have 2,000.
 The rates are chosen on the validation part with a seed that is not used afterwards, for the wanted task alone and together with the other one.
 Other rates in the second phase of `in turn` are all measured, on the validation part and on the test part.
 """
@@ -11,7 +11,7 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
-from transfer_course import inductive, training
+from transfer_course import inductive, multitask, records, training
 from transfer_course.inductive import equal, score, uncertainty, weighted
 
 PAIRS = [("digits", "digit", "odd"), ("digits", "digit", "random"), ("letters", "letter", "font"), ("letters", "font", "letter"),
@@ -25,7 +25,7 @@ OBJECTIVES = {"equal": equal, "uncertainty": uncertainty}
 
 def tasks_of(source, task, other, labels, seed):
     """Two tasks; the first has few labels, or all (labels is None)."""
-    both = inductive.load(source).only(task, other)
+    both = multitask.load(source).only(task, other)
     return both if labels is None else both.few(task, labels, seed)
 
 
@@ -47,25 +47,25 @@ def objective_of(how, task, other):
 
 def one_alone(source, task, other, labels, seed, lr, width=16):
     tasks = tasks_of(source, task, other, labels, seed)
-    net, _ = inductive.alone(tasks, task, lr=lr, steps=STEPS["few" if labels else "all"], seed=seed, width=width)
+    net, _ = inductive.single_task(tasks, task, lr=lr, steps=STEPS["few" if labels else "all"], seed=seed, width=width)
     return right(net, tasks, task)
 
 
 def one_together(source, task, other, labels, seed, lr, how="equal", width=16):
     tasks = tasks_of(source, task, other, labels, seed)
-    net, _ = inductive.together(tasks, objective_of(how, task, other), lr=lr, steps=STEPS["few" if labels else "all"], seed=seed, width=width)
-    cosine = inductive.conflict(net, tasks.x_valid, tasks.y_valid)
+    net, _ = inductive.multitask(tasks, objective_of(how, task, other), lr=lr, steps=STEPS["few" if labels else "all"], seed=seed, width=width)
+    cosine = inductive.gradient_cosine(net, tasks.x_valid, tasks.y_valid)
     return rights(net, tasks) | dict(weights=[round(w, 3) for w in inductive.task_weights(net).values()], cosine=round(cosine, 3))
 
 
 @cache
 def first_phase(source, other, seed, lr):
-    return inductive.alone(inductive.load(source), other, lr=lr, steps=STEPS["few"], seed=seed)[0]
+    return inductive.single_task(multitask.load(source), other, lr=lr, steps=STEPS["few"], seed=seed)[0]
 
 
 def one_in_turn(source, task, other, labels, seed, lr, ratio):
     tasks = tasks_of(source, task, other, labels, seed)
-    net, _ = inductive.alone(tasks, task, first_phase(source, other, seed, lr), lr * ratio, STEPS["few"], seed)
+    net, _ = inductive.single_task(tasks, task, first_phase(source, other, seed, lr), lr * ratio, STEPS["few"], seed)
     return right(net, tasks, task)
 
 
@@ -74,7 +74,7 @@ def run(way, **cell): return WAYS[way](**cell)
 
 
 def tries():
-    """Cells for the choice of the rates: few labels (10 a class) and all."""
+    """Cells for the choice of the rates: few labels (10 per class) and all."""
     for lr in RATES:
         for labels, seed in [(10, 100), (None, 100)]:
             for s, t, o in PAIRS:
@@ -87,7 +87,7 @@ def tries():
 def best_rates():
     """(way, source, task, other, few?) -> the rate with the best mean validation accuracy; and all that was tried."""
     path = Path("nbs/results/inductive_rates.json")
-    if not path.exists(): training.measure("inductive_rates", list(tries()), run)
+    if not path.exists(): records.sweep("inductive_rates", list(tries()), run)
     rows, found = json.loads(path.read_text(encoding="utf-8"))["rows"], defaultdict(lambda: defaultdict(list))
     for r in rows:
         other = r["other"] if r["way"] == "together" else None
@@ -136,7 +136,7 @@ def narrow_cells(best, s, t, o, seed):
 
 def main():
     best, tried = best_rates()
-    training.measure("inductive", list(cells(best)), run, seeds=list(SEEDS), steps=STEPS, tried=tried)
+    records.sweep("inductive", list(cells(best)), run, seeds=list(SEEDS), steps=STEPS, tried=tried)
     Path("nbs/results/inductive_rates.json").unlink()
 
 

@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from sklearn.model_selection import train_test_split
 
-from transfer_course import backbones, features, finetuning, language, training
+from transfer_course import backbones, features, finetuning, language, records, training
 from transfer_course.language import accuracy, extract
 
 RESULTS = Path("nbs/results")
@@ -65,7 +65,7 @@ def tried(method, lr):
 def best_rates():
     """For each method the rate with the best validation score, the smaller one in a tie; all that were tried go to language_rates.json."""
     path = RESULTS / "language_rates.json"
-    if not path.exists(): training.measure("language_rates", [dict(method=m, lr=lr) for m in RATES for lr in RATES[m]], tried, seed=100, labels=16, steps=STEPS)
+    if not path.exists(): records.sweep("language_rates", [dict(method=m, lr=lr) for m in RATES for lr in RATES[m]], tried, seed=100, labels=16, steps=STEPS)
     rows = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["rows"])
     return rows.groupby(["method", "lr"]).score.mean().unstack().idxmax(axis=1).to_dict()
 
@@ -136,7 +136,7 @@ def what_is_left(model, seed):
     old, task, before = expert()
     test = language.questions(halves(seed)[1])
     return dict(before=round(before, 4), forgotten=round(finetuning.forgetting(model, copy.deepcopy(old.head), task, before), 4),
-                questions=round(chosen(language.Chooser(model), test), 4))
+                questions=round(chosen(language.AnswerSelector(model), test), 4))
 
 
 def halves(seed):
@@ -145,7 +145,7 @@ def halves(seed):
     return order[:12], order[12:]
 
 
-def chosen(chooser, task): return (language.predict(chooser, task.x_test).argmax(1) == task.y_test).float().mean().item()
+def chosen(selector, task): return (language.predict(selector, task.x_test).argmax(1) == task.y_test).float().mean().item()
 
 
 @cache
@@ -162,7 +162,7 @@ def recipes(recipe, seed, lr):
     """16 labels a class, as `reviews` with discriminative rates, but with one rate, or unfreezing gradually."""
     model = backbones.load("minilm")
     few, how = language.reviews().few_shot(16, seed), dict(lr=lr, cache=False, batch_size=16, seed=seed)
-    epochs = language.how_long(len(few.x_train), STEPS)
+    epochs = language.epochs_for(len(few.x_train), STEPS)
     if recipe == "gradual unfreezing": finetuning.unfreeze_gradually(model, few, epochs=max(1, round(epochs / 8)), lr_ratio=10., **how)
     else: finetuning.fine_tune(model, few, epochs, 0, lr_ratio=1., **how)
     return dict(accuracy=round(accuracy(model, few), 4), **what_is_left(model, seed))
@@ -173,7 +173,7 @@ def entities(method, sentences, seed, lr):
     train, test = language.split_entities(language.entities())
     if sentences != "all": train = [train[i] for i in np.random.default_rng(seed).permutation(len(train))[:sentences]]
     words, right = [w for w, _ in test], [t for _, t in test]
-    if method == "words and shapes": guess = language.shape_tags(train, test)
+    if method == "words and shapes": guess = language.classic_tags(train, test)
     elif method == "frozen + probe": guess = language.probe_tags(net(), train, test, "layer6")
     else:
         model = language.random_weights(seed) if method == "random weights" else backbones.load("minilm")
@@ -184,7 +184,7 @@ def entities(method, sentences, seed, lr):
 def questions(method, seed, lr):
     """Half of the topics for training, the other half for the test."""
     train, test = map(language.questions, halves(seed))
-    model = language.Chooser(backbones.load("minilm"))
+    model = language.AnswerSelector(backbones.load("minilm"))
     if method == "TF-IDF": return dict(accuracy=round(language.choose_by_words(test), 4), asked=len(test.x_test))
     if method == "after questions": training.fit(model, train, 3, lr, 8, seed, params=finetuning.param_groups(model.net, lr, 10.))
     return dict(accuracy=round(chosen(model, test), 4), asked=len(test.x_test))
@@ -193,7 +193,7 @@ def questions(method, seed, lr):
 def libraries(trainer, seed, lr):
     """The same classifier and 4 labels a class, trained by `fit` or by transformers' Trainer."""
     few, bert, read = language.reviews().few_shot(4, seed), language.bert_classifier(seed=seed), net().preprocess
-    epochs, scores = language.how_long(len(few.x_train), STEPS), language.Scores(bert, read)
+    epochs, scores = language.epochs_for(len(few.x_train), STEPS), language.Scores(bert, read)
     start = time.process_time()
     if trainer == "fit": training.fit(scores, few, epochs, lr, 16, seed)
     else: language.train_with_trainer(bert, read, few, epochs, lr, 16, seed, bf16=os.environ.get("ACCELERATE_MIXED_PRECISION") == "bf16", use_cpu=not torch.cuda.is_available())
@@ -236,7 +236,7 @@ def tune_sst2(task, method, lr, epochs):
     model = backbones.load("minilm").replace_head(2)
     if method == "LoRA": language.add_lora(model)
     params = None if method == "LoRA" else finetuning.param_groups(model, lr, 10.)
-    log = training.fit(model, bare, epochs, lr, 32, objective=language.in_parts, optimizer=language.fused_adamw, params=params)
+    log = training.fit(model, bare, epochs, lr, 32, objective=language.micro_batches, optimizer=language.fused_adamw, params=params)
     dev = (language.predict(model, task.x_valid).argmax(1) == task.y_valid).float().mean().item()
     return dict(accuracy=accuracy(model, bare), dev=round(dev, 4), learning=language.learning(model), loss_by_epoch=[round(r["loss"], 3) for r in log.rows])
 
@@ -276,10 +276,10 @@ def main():
         plan = [dict(method="TF-IDF", lr=None, epochs=None), dict(method="frozen + probe", lr=None, epochs=None),
                 dict(method="fine-tuned", lr=3e-4, epochs=2), dict(method="LoRA", lr=3e-3, epochs=2)]
         sizes = {p: len(getattr(sst2(args.sst2), f"x_{p}")) for p in ("train", "valid", "test")}
-        training.measure("language_sst2", plan, lambda **c: on_sst2(args.sst2, **c), sentences=sizes, runs=1, **facts)
+        records.sweep("language_sst2", plan, lambda **c: on_sst2(args.sst2, **c), sentences=sizes, runs=1, **facts)
     else:
         lr = best_rates()
-        training.measure("language", [c for p in args.parts for c in cells(p, lr)], one, seeds=list(SEEDS), steps=STEPS, rates=lr, stage=best_stage(), **facts)
+        records.sweep("language", [c for p in args.parts for c in cells(p, lr)], one, seeds=list(SEEDS), steps=STEPS, rates=lr, stage=best_stage(), **facts)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import os
 import sys
 from functools import cache
 
-from transfer_course import learning_curves, training
+from transfer_course import learning_curves, records, training
 from transfer_course.learning_curves import STARTS, TARGETS, learn
 
 LABELS = [2, 5, 15, 50]
@@ -30,7 +30,7 @@ def rate(target, start, lr):
 def best_rates():
     """For each target and start, the rate with the best validation accuracy; all that were tried go to learning_rates.json."""
     tries = [dict(target=t, start=s, lr=lr) for t in TARGETS for s in STARTS for lr in RATES]
-    rows = json.loads(training.measure("learning_rates", tries, rate, seed=100, labels=WATCHED).read_text(encoding="utf-8"))["rows"]
+    rows = json.loads(records.sweep("learning_rates", tries, rate, seed=100, labels=WATCHED).read_text(encoding="utf-8"))["rows"]
     return {(r["target"], r["start"]): r["lr"] for r in sorted(rows, key=lambda r: r["accuracy"])}
 
 
@@ -46,7 +46,7 @@ def main():
     if "--bf16" in sys.argv: os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16"
     best = best_rates()
     cells = [dict(target=t, start=s, labels=k, seed=i, lr=best[t, s]) for t in TARGETS for k in LABELS for s in STARTS for i in SEEDS]
-    training.measure("learning_curves", cells, run, seeds=list(SEEDS), precision=os.environ.get("ACCELERATE_MIXED_PRECISION", "float32"))
+    records.sweep("learning_curves", cells, run, seeds=list(SEEDS), precision=os.environ.get("ACCELERATE_MIXED_PRECISION", "float32"))
 
 
 if __name__ == "__main__":

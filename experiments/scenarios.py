@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from transfer_course import backbones, data, files, scenarios, training
+from transfer_course import backbones, data, files, records, scenarios
 from transfer_course.scenarios import GRID, SIZES, STRATEGIES, TRAINED, UNSEEN
 
 RESULTS = Path("nbs/results")
@@ -43,7 +43,7 @@ def best_rates():
     """For each trained strategy the rate with the best mean validation accuracy; all that were tried go to scenario_rates.json."""
     cells = [dict(strategy=s, target=t, lr=lr) for s in TRAINED for t in GRID for lr in RATES]
     path, going_on = RESULTS / "scenario_rates.json", (RESULTS / "scenarios.rows.part").exists()
-    if not (going_on and path.exists()): training.measure("scenario_rates", cells, tried, seed=100, labels=20)
+    if not (going_on and path.exists()): records.sweep("scenario_rates", cells, tried, seed=100, labels=20)
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
     means = pd.DataFrame(rows).groupby(["strategy", "lr"])["accuracy"].mean().unstack()
     return means.idxmax(axis=1).to_dict()
@@ -86,7 +86,7 @@ def main():
     parser.add_argument("--bf16", action="store_true", help="train in bfloat16")
     args = parser.parse_args()
     if args.bf16: os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16"
-    training.measure("scenarios", cells(best_rates()), run, seeds=list(SEEDS), shifts=shifts(args.archive), side_in_pixels=SIDES,
+    records.sweep("scenarios", cells(best_rates()), run, seeds=list(SEEDS), shifts=shifts(args.archive), side_in_pixels=SIDES,
                      precision=os.environ.get("ACCELERATE_MIXED_PRECISION", "float32"))
 
 

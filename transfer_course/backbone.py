@@ -6,7 +6,7 @@
 __all__ = ['ABackbone', 'Batch', 'resize', 'Preprocess', 'center_crop', 'Backbone', 'outputs_of', 'summary', 'drawn',
            'linear_head', 'evaluating', 'batched', 'pool']
 
-# %% ../nbs/workbench/20-backbone.ipynb #1202deaf
+# %% ../nbs/workbench/20-backbone.ipynb #280a5f19
 import warnings
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 
-from .door import Count, Dropout, Function, Kind, OneOf, Pictures, Seed, door, need
+from .door import (
+    Count, Dropout, Function, Kind, OneOf, Pictures, Seed, door, need)
 
 # %% ../nbs/workbench/20-backbone.ipynb #8ff91428
 @door
@@ -37,7 +38,7 @@ class Preprocess(nn.Module):
         mean=(0.5, 0.5, 0.5), # per channel, on the 0–1 scale
         std=(0.5, 0.5, 0.5),  # per channel, on the 0–1 scale
         native=32,            # side in pixels of the pictures it was trained on
-        size=None,            # side in pixels to resize to, or None: pictures stay as they are
+        size=None,            # side in pixels to resize to; None: pictures stay
         least=8,              # the smallest side the network can digest
         interpolation="bicubic"): # "bilinear" or "bicubic"
         super().__init__()
@@ -55,11 +56,12 @@ class Preprocess(nn.Module):
         x = x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         return x.float().mul_(1 / (255 * self.std)).sub_(self.mean / self.std)
 
-# %% ../nbs/workbench/20-backbone.ipynb #4f4c330f
+# %% ../nbs/workbench/20-backbone.ipynb #95e4f8f2
 def too_small(x, least, native):
     "What a network says of pictures that are too small for it."
     h, w = x.shape[-2:]
-    return (f"x has pictures of {h}×{w} pixels, this network needs {least} or more a side: "
+    return (f"x has pictures of {h}×{w} pixels, "
+            f"this network needs {least} or more a side: "
             f"load it with size=, for example backbones.load(name, size={native})")
 
 # %% ../nbs/workbench/20-backbone.ipynb #cce894a7
@@ -120,11 +122,13 @@ ABackbone = Kind(lambda v: isinstance(v, Backbone), "a Backbone",
                  "load one with backbones.load(name)", TypeError,
                  show=lambda v: type(v).__name__)
 
-# %% ../nbs/workbench/20-backbone.ipynb #7dc095b5
+# %% ../nbs/workbench/20-backbone.ipynb #e5bfe4f2
 def drawn(
     make,  # function without arguments -> module, or several of them
     seed): # of the random weights
-    "What `make` returns, with weights drawn from the seed; the caller's random numbers go on as before."
+    """What `make` returns, with weights drawn from the seed.
+
+    The caller's random numbers go on as before."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return make()
@@ -159,10 +163,12 @@ def _network_of(f):
 
 @door
 def batched(
-    f: Function,     # function of a batch: net, net.features, partial(net.features, stage="stem")
-    x: Batch,        # N×C×H×W uint8 pictures
+    f: Function, # of a batch: net, net.features, partial(net.features, stage="stem")
+    x: Batch,    # N×C×H×W uint8 pictures
     batch_size: Count() = 128): # pictures at a time
-    "f(x) computed piece by piece without gradients; a network is put in eval mode for it."
+    """f(x) computed piece by piece without gradients.
+
+    A network is put in eval mode for it."""
     net = _network_of(f)
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
     with torch.inference_mode(), evaluating(net):
@@ -193,7 +199,9 @@ def check_stage(
 def features(self: Backbone,
     x,            # N×C×H×W uint8 pictures
     stage=None):  # name of a stage; None: the last one
-    "Features N×D (float32) of pictures at a stage: the mean over height and width of what the stage gives."
+    """Features N×D (float32) of pictures at a stage.
+
+    The mean over height and width of what the stage gives."""
     stage = check_stage(self, stage)
     z = self.preprocess(x)
     for name, module in self.trunk.named_children():
@@ -219,13 +227,15 @@ def width(self: Backbone):
     "Width D of the features at the last stage."
     return self.widths()[self.stages[-1]]
 
-# %% ../nbs/workbench/20-backbone.ipynb #6358ff39
+# %% ../nbs/workbench/20-backbone.ipynb #474ecf34
 @patch
 @door
 def top_k(self: Backbone,
     x: Pictures,      # N×C×H×W uint8 pictures
     k: Count() = 3):  # how many names per picture
-    "The k most likely class names of each picture, with probabilities: a list of lists of (name, probability)."
+    """The k most likely class names of each picture, with probabilities.
+
+    A list of lists of (name, probability)."""
     need(self.classes is not None, "classes of this network have no names: "
          "give them with net.replace_head(num_classes, classes=[...])")
     best = batched(self, x).softmax(1).topk(min(k, len(self.classes)))
@@ -246,7 +256,7 @@ def is_flat(
     "Does the trunk give N×D already, so that the head needs no pooling?"
     return not any(isinstance(m, nn.AdaptiveAvgPool2d) for m in net.head.children())
 
-# %% ../nbs/workbench/20-backbone.ipynb #5619961c
+# %% ../nbs/workbench/20-backbone.ipynb #54ec9e2a
 @patch
 @door
 def replace_head(self: Backbone,
@@ -255,19 +265,23 @@ def replace_head(self: Backbone,
     dropout: Dropout = 0.,   # share of features set to 0 in training
     classes=None):           # their names
     "Put a new linear head with random weights on the trunk; returns the network."
-    listed = classes is None or not isinstance(classes, str) and len(classes) == num_classes
-    need(listed, f"classes must be a list of num_classes={num_classes} names, "
-                 f"got {str(classes)[:60]!r}")
-    width, pooled, device = self.width, not is_flat(self), next(self.parameters()).device
+    named = not isinstance(classes, str) and len(classes or "") == num_classes
+    need(named or classes is None,
+         f"classes must be a list of num_classes={num_classes} names, "
+         f"got {str(classes)[:60]!r}")
+    width, pooled = self.width, not is_flat(self)
     head = drawn(lambda: linear_head(width, num_classes, dropout, pooled), seed)
-    self.head, self.classes = head.to(device), classes and list(classes)
+    self.head = head.to(next(self.parameters()).device)
+    self.classes = classes if classes is None else list(classes)
     return self
 
 # %% ../nbs/workbench/20-backbone.ipynb #94a57865
 @patch
 def freeze(self: Backbone,
     upto=None): # the last stage to freeze; None: the whole trunk
-    "Freeze the stages up to and including `upto`: weights and BatchNorm statistics stay as they are. Returns the network."
+    """Freeze the stages up to and including `upto`.
+
+    Weights and BatchNorm statistics stay as they are. Returns the network."""
     last = self.stages.index(check_stage(self, upto, "upto"))
     self.frozen = set(self.stages[:last + 1])
     for name in self.stages:

@@ -25,8 +25,11 @@ from .zoo import NetName, course_net, from_hub, from_timm
 # %% ../nbs/workbench/25-checkpoints.ipynb #f5bcc6ad
 def facts_of(
     net): # a Backbone
-    "What is needed to build the network again: card, classes, picture size, and how its head is made."
-    need("name" in net.card, "net.card has no name, so the network could not be built again: "
+    """What is needed to build the network again.
+
+    Card, classes, picture size, and how its head is made."""
+    need("name" in net.card,
+         "net.card has no name, so the network could not be built again: "
          "write net.card['name'] = a name that backbones.load knows")
     card = {k: v for k, v in net.card.items() if k != "sha256"}
     drops = [m.p for m in net.head.modules() if isinstance(m, nn.Dropout)]
@@ -39,7 +42,9 @@ def facts_of(
 @door
 def save(self: Backbone,
     path: Place(".safetensors")): # a file name that ends in .safetensors
-    "Save the network (weights, architecture, classes, card) as safetensors; an existing file is replaced in one step. Returns the path."
+    """Save the network (weights, architecture, classes, card) as safetensors.
+
+    An existing file is replaced in one step. Returns the path."""
     facts = json.dumps(facts_of(self), sort_keys=True)
     tensors = {k: v.contiguous() for k, v in self.state_dict().items()}
     with replacing(path) as part: save_file(tensors, part, {"transfer_course": facts})
@@ -61,15 +66,20 @@ def read_facts(
     path): # a file that net.save wrote
     "What a checkpoint says about its network: card, classes, number of outputs."
     try:
-        with safe_open(path, "pt") as f: facts = json.loads(f.metadata()["transfer_course"])
+        with safe_open(path, "pt") as f: noted = f.metadata()["transfer_course"]
+        facts = json.loads(noted)
         card = {**facts["card"], "name": str(facts["card"]["name"])}
         return {**facts, "card": card, "classes": facts["classes"]}
     except (SafetensorError, KeyError, TypeError, ValueError) as e:
-        raise ValueError(f"path {Path(path).name!r} is not a checkpoint of this course: "
-                         "save networks with net.save(path)") from e
+        raise ValueError(
+            f"path {Path(path).name!r} is not a checkpoint of this course: "
+            "save networks with net.save(path)") from e
 
+# %% ../nbs/workbench/25-checkpoints.ipynb #769820f6
 def fill(net, tensors, facts, name):
-    "Put the tensors of a checkpoint into a network, under a new head if its own does not fit."
+    """Put the tensors of a checkpoint into a network.
+
+    Under a new head if its own does not fit."""
     shapes = lambda state: {k: v.shape for k, v in state.items()}
     outputs, pooled = facts.get("num_classes"), not facts.get("flat", False)
     if outputs and shapes(net.state_dict()) != shapes(tensors):
@@ -78,13 +88,16 @@ def fill(net, tensors, facts, name):
         if isinstance(m, nn.Dropout): m.p = facts.get("dropout", 0.)
     try: net.load_state_dict(tensors)
     except RuntimeError as e:
-        raise ValueError(f"path {name!r} holds weights that do not fit "
-                         f"{facts['card']['name']}: it was saved from a changed network") from e
+        raise ValueError(
+            f"path {name!r} holds weights that do not fit {facts['card']['name']}: "
+            "it was saved from a changed network") from e
 
 # %% ../nbs/workbench/25-checkpoints.ipynb #7dd7f88e
 def load_checkpoint(
     path): # a file that net.save wrote
-    "The network that `net.save(path)` wrote, in eval mode. ValueError if the file is something else."
+    """The network that `net.save(path)` wrote, in eval mode.
+
+    ValueError if the file is something else."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"path {path.name!r} is not a file: "

@@ -56,10 +56,11 @@ def cache_dir():
                          f"set {MOVE} to a folder of yours") from None
     return path
 
-# %% ../nbs/workbench/01-files.ipynb #b592a2d3
+# %% ../nbs/workbench/01-files.ipynb #6982ceb9
 FULL = (errno.ENOSPC, errno.EDQUOT)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG)
-WRITERS = ("inline_container", "PytorchStreamWriter", "os error 28") # torch, safetensors
+WRITERS = ("inline_container", "PytorchStreamWriter", # what torch says,
+           "os error 28")                             # and safetensors
 
 def _why_not(e):
     "(the cause in words, is the disk full?) of an exception; None if it is another."

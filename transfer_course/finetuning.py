@@ -30,11 +30,9 @@ from transfer_course.door import (
 )
 
 # %% ../nbs/04-finetuning.ipynb #e3886b8a
-from .backbones import batched, outputs_of
+from .backbone import ABackbone, batched, outputs_of
 from .course import renamed, renamed_arguments
 from transfer_course.frozen import (
-    ABackbone,
-    ATask,
     Change,
     OldHead,
     RateRatio,
@@ -43,7 +41,7 @@ from transfer_course.frozen import (
     split_at,
     without_frozen,
 )
-from .training import accuracy, fit
+from .training import Trainable, accuracy, fit
 
 # %% ../nbs/04-finetuning.ipynb #d6257537
 def layer_rates(
@@ -149,7 +147,7 @@ def train_by_plan(
 @door
 def fine_tune(
     net: ABackbone, # trained in place; gets another head if the task has other classes
-    task: ATask,    # its validation part, if any, is measured after every epoch
+    task: Trainable, # its validation part, if any, is measured after every epoch
     epochs: Count() = 5,           # passes over the training pictures, in all
     freeze_epochs: Count(0) = 1,   # the first of them, in which only the head learns
     lr: Rate = 1e-3,               # the head's learning rate
@@ -226,7 +224,7 @@ def old_head(
 def forgetting(
     net: ABackbone, # a network that was fine-tuned
     head: OldHead,  # the head it had before
-    task: ATask,    # the task that it could do before
+    task: Trainable, # the task that it could do before
     before: Number(0, 1, fix="divide per cent by 100"), # its test accuracy then
     stats=None):    # as in `old_head`
     """How much of the old test accuracy is lost when the old head is put back (0–1).
@@ -243,7 +241,7 @@ def forgetting(
 @door
 def unfreeze_gradually(
     net: ABackbone,       # trained in place
-    task: ATask,          # as in `fine_tune`
+    task: Trainable,      # as in `fine_tune`
     epochs: Count() = 1,  # after each thaw
     **how): # as in `fine_tune`, but for freeze_epochs, freeze_upto and plan
     """Gradual unfreezing: the head alone, then one stage more each time.
@@ -282,7 +280,7 @@ def per_sample(
 # %% ../nbs/04-finetuning.ipynb #73eb684d
 @door
 def augmented_copies(
-    task: ATask,       # its training pictures are copied
+    task: Trainable,   # its training pictures are copied
     augment: Function, # uint8 batch -> uint8 batch
     n: Count() = 4,    # copies of each training picture
     seed: Seed = 0):   # of the random changes

@@ -27,7 +27,7 @@ def random_backbone(
     net = Backbone(trunk, head, Preprocess(native=native), card=card)
     return net.to(memory_format=torch.channels_last).eval()
 
-# %% ../nbs/workbench/24-small.ipynb #0ab32b5f
+# %% ../nbs/workbench/24-small.ipynb #4ef4d0bf
 def conv_pool(
     i, o,  # channels in and out
     side): # of the filter, in pixels
@@ -36,14 +36,17 @@ def conv_pool(
 
 def flat_dense(i, o): # numbers in and out
     "The whole map as one row of numbers, a linear layer, BatchNorm, ReLU."
-    return nn.Sequential(nn.Flatten(), nn.Linear(i, o, bias=False), nn.BatchNorm1d(o), nn.ReLU())
+    linear = nn.Linear(i, o, bias=False)
+    return nn.Sequential(nn.Flatten(), linear, nn.BatchNorm1d(o), nn.ReLU())
 
-# %% ../nbs/workbench/24-small.ipynb #213e3ac0
+# %% ../nbs/workbench/24-small.ipynb #9316697b
 @door
 def digit_net(
     num_classes: Count(2) = 10, # outputs
     seed: Seed = 0):            # of the random weights
-    "Three convolutions, 128 features, BatchNorm everywhere; random weights, for pictures of 28×28 pixels."
+    """Three convolutions, 128 features, BatchNorm everywhere.
+
+    Random weights, for pictures of 28×28 pixels."""
     def make():
         trunk = OrderedDict(stage1=conv_pool(3, 16, 5), stage2=conv_pool(16, 48, 3),
                             stage3=conv_pool(48, 96, 3), stage4=flat_dense(864, 128))
@@ -51,8 +54,9 @@ def digit_net(
         return nn.Sequential(trunk), head
     return random_backbone("digit_net", make, 28, seed)
 
-# %% ../nbs/workbench/24-small.ipynb #b03882a7
-TRUNK = dict(stem=(5, 1), stage1=(3, 2), stage2=(3, 4)) # side of the filters, and channels in units of the width
+# %% ../nbs/workbench/24-small.ipynb #af85f6c5
+# side of the filters, and channels in units of the width
+TRUNK = dict(stem=(5, 1), stage1=(3, 2), stage2=(3, 4))
 
 def shared_trunk(
     width): # channels of the stem
@@ -68,17 +72,22 @@ def shared_net(
     num_classes: Count(2) = 10, # outputs
     seed: Seed = 0,             # of the random weights
     width: Count() = 16):       # channels of the stem
-    "A Backbone of three convolutions with random weights, for pictures of about 32×32: small enough for hundreds of runs."
+    """A Backbone of three convolutions with random weights.
+
+    For pictures of about 32×32. Small enough for hundreds of runs."""
     make = lambda: (shared_trunk(width), linear_head(4 * width, num_classes))
     return random_backbone("shared_net", make, 32, seed)
 
-# %% ../nbs/workbench/24-small.ipynb #59710897
+# %% ../nbs/workbench/24-small.ipynb #0640e025
 @door
 def projection(
     width: Count(),   # D, features
     outputs: Count(), # K, numbers that the loss sees
     seed: Seed = 0):  # of the random weights
-    "The head of SimCLR: mean over the picture, two linear layers with a ReLU between them. It is thrown away after training."
+    """The head of SimCLR.
+
+    Mean over the picture, two linear layers with a ReLU between them. It is thrown away
+    after training."""
     return drawn(lambda: nn.Sequential(
         nn.AdaptiveAvgPool2d(1), nn.Flatten(),
         nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs)), seed)
@@ -87,7 +96,9 @@ def projection(
 def contrastive_net(
     seed: Seed = 0,           # of the random weights
     outputs: Count(2) = 64):  # of the projection head; 4 for rotations
-    "Four small convolutions and a projection, with random weights, for pictures of about 28×28 pixels; features of 128 numbers."
+    """Four small convolutions and a projection, with random weights.
+
+    For pictures of about 28×28 pixels; features of 128 numbers."""
     def make():
         trunk = OrderedDict(stem=conv(3, 16, 5, 2), stage1=conv(16, 32, stride=2),
                             stage2=conv(32, 64), stage3=conv(64, 128, stride=2))

@@ -44,7 +44,7 @@ def package_of(
 
 def weights_path(
     name): # a key of WEIGHTS
-    "Where the file of weights lies that pip brought (without importing the package that brings it)."
+    "Where the file of weights lies that pip brought; its package is not imported."
     package, file, _ = WEIGHTS[name]
     spec = find_spec(package)
     folder = Path(spec.submodule_search_locations[0]) if spec else Path(package)
@@ -58,7 +58,9 @@ def read_card(
 
 def expected_sha256(
     name): # a key of WEIGHTS
-    "The sha256 a weights file must have. CourseNet's stands in its card, beside the file."
+    """The sha256 a weights file must have.
+
+    CourseNet's stands in its card, beside the file."""
     return WEIGHTS[name][2] or read_card(name).get("sha256")
 
 # %% ../nbs/workbench/21-weights.ipynb #ddbcffb7
@@ -67,7 +69,9 @@ def checked_path(
     name: Embedded, # a key of WEIGHTS
     path=None,      # a file to take instead of the one that pip brought
     expected=None): # its sha256
-    "The path of a weights file whose sha256 agrees. FileNotFoundError or ValueError otherwise."
+    """The path of a weights file whose sha256 agrees.
+
+    FileNotFoundError or ValueError otherwise."""
     path, expected = Path(path or weights_path(name)), expected or expected_sha256(name)
     if not path.exists():
         raise FileNotFoundError(
@@ -86,7 +90,9 @@ FETCHED = ("alexnet", "vgg16", "resnet18")
 
 def fetched_path(
     name): # a torchvision name
-    "Where a fetched file of weights lies or will lie, and the first digits of its sha256 (they stand in its name)."
+    """Where a fetched file of weights lies or will lie.
+
+    And the first digits of its sha256, which stand in its name."""
     from torchvision.models import get_model_weights
     file = get_model_weights(name).DEFAULT.url.rsplit("/", 1)[1]
     digits = file.rsplit("-", 1)[1].removesuffix(".pth")
@@ -94,7 +100,9 @@ def fetched_path(
 
 def check_fetched(
     name): # a torchvision name
-    "The folder of fetched weights; ValueError if the file is there and its sha256 does not agree."
+    """The folder of fetched weights.
+
+    ValueError if the file is there and its sha256 does not agree."""
     path, expected = fetched_path(name)
     if path.exists() and not file_hash(path).startswith(expected):
         raise ValueError(
@@ -113,22 +121,29 @@ def fetched_weights(
 
 # %% ../nbs/workbench/21-weights.ipynb #a3e9669e
 def asset(name, kind, path, expected):
-    "What is known about one file of weights: name, kind, path, bytes, sha256, present, ok."
+    """What is known about one file of weights.
+
+    Name, kind, path, bytes, sha256, present, ok."""
     there = path.exists()
     right = there and expected is not None and file_hash(path).startswith(expected)
     size = path.stat().st_size if there else 0
     return dict(name=name, kind=kind, path=path, bytes=size, sha256=expected,
                 present=there, ok=right)
 
-# %% ../nbs/workbench/21-weights.ipynb #abb4ce7c
+# %% ../nbs/workbench/21-weights.ipynb #b4a2492f
 def assets():
-    "A list of dicts, one for each network: name, kind (embedded or fetched), path, bytes, sha256, present, ok."
-    embedded = [asset(n, "embedded", weights_path(n), expected_sha256(n)) for n in WEIGHTS]
-    return embedded + [asset(n, "fetched", *fetched_path(n)) for n in FETCHED]
+    """A list of dicts, one for each network.
+
+    Name, kind (embedded or fetched), path, bytes, sha256, present, ok."""
+    embedded = [asset(name, "embedded", weights_path(name), expected_sha256(name))
+                for name in WEIGHTS]
+    return embedded + [asset(name, "fetched", *fetched_path(name)) for name in FETCHED]
 
 # %% ../nbs/workbench/21-weights.ipynb #9e283f35
 def _read_any(path):
-    "What a weights file holds, read without running code; an exception of any kind if it is something else."
+    """What a weights file holds, read without running code.
+
+    An exception of any kind if it is something else."""
     if str(path).endswith(".safetensors"):
         with safe_open(path, "pt") as f: return {k: f.get_tensor(k) for k in f.keys()}
     tensors = torch.load(path, map_location="cpu", weights_only=True)
@@ -138,10 +153,12 @@ def _read_any(path):
 
 def read_tensors(
     path): # a .pth or .safetensors file
-    "The tensors of a weights file: a dict. Reads no code; ValueError if the file holds anything but tensors."
+    """The tensors of a weights file: a dict.
+
+    Reads no code; ValueError if the file holds anything but tensors."""
     try: return _read_any(path)
     except Exception as e:
         raise ValueError(
-            f"path {Path(path).name!r} is not a file of plain weights, so it was not read "
-            "(it is damaged, or holds code): "
+            f"path {Path(path).name!r} is not a file of plain weights, "
+            "so it was not read (it is damaged, or holds code): "
             "take a .safetensors file from a source you trust") from e

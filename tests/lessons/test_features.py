@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from transfer_course import backbones, cache, features, probes
+from transfer_course import backbones, features, probes
 from transfer_course.backbones import batched
-from transfer_course.cache import FeatureCache, cache_keys
+from transfer_course.cache import FeatureCache, cache_keys, fitting
 from transfer_course.features import extract, extract_stages, knn, linear_probe
 
 
@@ -251,7 +251,7 @@ def test_an_unfinished_file_is_believed_as_far_as_its_note(net, x, how):
 
 SLOW = """
 import sys, time, torch
-from transfer_course import backbones, cache, features, probes
+from transfer_course import backbones, features, probes
 net = backbones.course_net(seed=1)
 net.trunk.stem.register_forward_hook(lambda *_: time.sleep(0.2))
 features.extract(net, torch.load(sys.argv[1]), batch_size=10, progress=False)
@@ -322,7 +322,7 @@ def test_old_names_still_work():
 MEMORY = """
 import resource, sys, torch
 from torch import nn
-from transfer_course import backbones, cache, features, probes
+from transfer_course import backbones, features, probes
 torch.set_num_threads(1)
 trunk = nn.Sequential()
 trunk.add_module("stem", nn.Conv2d(3, 512, 16, 16))
@@ -422,6 +422,6 @@ def test_a_probe_is_fitted_on_one_thread(monkeypatch):
 def test_batches_fit_the_picture(net, side, n):
     sizes = []
     net.trunk.stem.register_forward_hook(lambda m, args, out: sizes.append(len(out)))
-    assert cache.fitting(net, pictures(2, side=side)) == n
+    assert fitting(net, pictures(2, side=side)) == n
     extract(net, pictures(70, side=8), size=side if side < 100 else 8, cache=False)
     assert max(sizes) == (n if side < 100 else 64) and sum(sizes) == 70

@@ -244,17 +244,17 @@ def test_patience_stops_and_takes_the_best_weights():
 @pytest.mark.parametrize("how", [dict(freeze_epochs=1, l2_sp=0.1), dict(freeze_epochs=2, freeze_upto="stage2", dropout=0.2)])
 def test_killed_and_continued_gives_the_same_numbers(tmp_path, steps, how):
     how = dict(epochs=4, **how)
-    whole, log = tune(augment=training.as_is, **how)
+    whole, log = tune(augment=training.identity, **how)
     with pytest.raises(Stop): tune(augment=stopping(steps), checkpoint=tmp_path / "run.pt", **how)
-    again, log_again = tune(augment=training.as_is, checkpoint=tmp_path / "run.pt", **how)
+    again, log_again = tune(augment=training.identity, checkpoint=tmp_path / "run.pt", **how)
     assert same(whole, again) and losses(log) == losses(log_again)
 
 
 def test_gradual_unfreezing_goes_on_as_well(tmp_path):
     how = dict(epochs=1, batch_size=15, progress=False)
-    log = unfreeze_gradually(whole := fresh(), task(), augment=training.as_is, **how)
+    log = unfreeze_gradually(whole := fresh(), task(), augment=training.identity, **how)
     with pytest.raises(Stop): unfreeze_gradually(fresh(), task(), augment=stopping(6), checkpoint=tmp_path / "run.pt", **how)
-    log_again = unfreeze_gradually(again := fresh(), task(), augment=training.as_is, checkpoint=tmp_path / "run.pt", **how)
+    log_again = unfreeze_gradually(again := fresh(), task(), augment=training.identity, checkpoint=tmp_path / "run.pt", **how)
     assert same(whole, again) and losses(log) == losses(log_again)
 
 

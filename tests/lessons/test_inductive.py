@@ -1,6 +1,7 @@
 """Lesson 06: labels of several tasks, the mixed batch, the shared trunk, the weights of the losses, against formulations of their own."""
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,24 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from transfer_course import inductive, training
+from transfer_course import training
 from transfer_course.inductive import (
-    MultiTask,
-    Tasks,
-    alone,
+    MultiTaskNet,
     by_task,
-    conflict,
     equal,
-    in_turn,
-    load,
+    gradient_cosine,
     losses,
+    multitask,
     score,
-    small_net,
+    sequential,
+    single_task,
     task_weights,
-    together,
     uncertainty,
     weighted,
 )
+from transfer_course.multitask import MAKERS, MultiTask, load
+from transfer_course.small import shared_net
 
 CLASSES = {"side": ["left", "right"], "shade": ["dark", "middle", "bright"]}
 
@@ -43,7 +43,7 @@ def make(n=120, **kw):
     x, y = pictures(n)
     a, b = pictures(60, seed=1)
     c, d = pictures(40, seed=2)
-    return Tasks("halves", x, y, a, b, CLASSES, c, d, **kw)
+    return MultiTask("halves", x, y, a, b, CLASSES, c, d, **kw)
 
 
 @pytest.fixture
@@ -54,13 +54,13 @@ def holes(tasks, every=3):
     """The same, with labels missing: every third side, and every shade of odd rows."""
     y = tasks.y_train.clone()
     y[::every, 0], y[1::2, 1] = -1, -1
-    return inductive.replace(tasks, y_train=y)
+    return replace(tasks, y_train=y)
 
 
 # --- labels -------------------------------------------------------------------------------------------------------
 
 def test_repr_counts_labels(tasks):
-    assert repr(tasks) == "Tasks halves: side (2 classes, 120 labels), shade (3 classes, 120 labels); 120 train, 40 valid, 60 test"
+    assert repr(tasks) == "MultiTask halves: side (2 classes, 120 labels), shade (3 classes, 120 labels); 120 train, 40 valid, 60 test"
     assert "side (2 classes, 80 labels), shade (3 classes, 60 labels)" in repr(holes(tasks))
 
 
@@ -112,7 +112,7 @@ def test_loaded_pairs():
     assert load("digits") is digits and load("letters").x_train.shape == (2000, 1, 32, 32) and load("digits on photographs").x_train.shape == (2000, 3, 32, 32)
 
 
-@pytest.mark.parametrize("name", inductive.MAKERS)
+@pytest.mark.parametrize("name", MAKERS)
 def test_no_picture_is_in_two_parts(name):
     t = load(name)
     parts = [{p.numpy().tobytes() for p in x} for x in (t.x_train, t.x_valid, t.x_test)]
@@ -138,7 +138,7 @@ def double(net):
 # --- the network --------------------------------------------------------------------------------------------------
 
 def test_one_trunk_and_two_heads(tasks):
-    net = MultiTask(small_net(width=4), CLASSES)
+    net = MultiTaskNet(shared_net(width=4), CLASSES)
     scores = net(tasks.x_test)
     assert scores.shape == (60, 5) and {k: tuple(v.shape) for k, v in by_task(net, scores).items()} == {"side": (60, 2), "shade": (60, 3)}
     z = net.trunk(net.net.preprocess(tasks.x_test)).mean((2, 3))
@@ -146,7 +146,7 @@ def test_one_trunk_and_two_heads(tasks):
 
 
 def test_a_loss_reaches_the_trunk_and_its_own_head_only(tasks):
-    net = MultiTask(small_net(width=4), CLASSES)
+    net = MultiTaskNet(shared_net(width=4), CLASSES)
     losses(net, tasks.x_train, tasks.y_train)[1].backward()
     assert net.heads["side"][-1].weight.grad.abs().sum() == 0 and net.heads["shade"][-1].weight.grad.abs().sum() > 0
     assert all(p.grad.abs().sum() > 0 for p in net.trunk.parameters() if p.ndim == 4)
@@ -154,7 +154,7 @@ def test_a_loss_reaches_the_trunk_and_its_own_head_only(tasks):
 
 def test_losses_against_plain_formulas(tasks):
     t = holes(tasks)
-    net = double(MultiTask(small_net(width=4, seed=1), CLASSES, seed=2))
+    net = double(MultiTaskNet(shared_net(width=4, seed=1), CLASSES, seed=2))
     got = losses(net, t.x_train, t.y_train).detach()
     scores = by_task(net, net(t.x_train).detach())
     for i, task in enumerate(CLASSES):
@@ -166,7 +166,7 @@ def test_losses_against_plain_formulas(tasks):
 def test_a_batch_without_labels_for_a_task_has_loss_0(tasks):
     y = tasks.y_train.clone()
     y[:, 0] = -1
-    net = MultiTask(small_net(width=4), CLASSES)
+    net = MultiTaskNet(shared_net(width=4), CLASSES)
     got = losses(net, tasks.x_train, y)
     assert got[0] == 0 and got[1] > 0 and got.isfinite().all()
     got.sum().backward()
@@ -174,7 +174,7 @@ def test_a_batch_without_labels_for_a_task_has_loss_0(tasks):
 
 
 def test_objectives(tasks):
-    net = MultiTask(small_net(width=4), CLASSES)
+    net = MultiTaskNet(shared_net(width=4), CLASSES)
     a, b = losses(net, tasks.x_train, tasks.y_train).tolist()
     call = lambda objective: objective(net, tasks.x_train, tasks.y_train).item()
     assert call(equal) == pytest.approx(a + b, rel=1e-5) and call(uncertainty) == pytest.approx(a + b, rel=1e-5)
@@ -187,7 +187,7 @@ def test_objectives(tasks):
 
 def test_log_var_finds_its_best_place(tasks):
     """Where d/ds (exp(−s)·loss + s/2) = 0, the weight is 1/(2·loss)."""
-    net = MultiTask(small_net(width=4), CLASSES).eval()
+    net = MultiTaskNet(shared_net(width=4), CLASSES).eval()
     want = losses(net, tasks.x_train, tasks.y_train).detach()
     opt = torch.optim.Adam([net.log_var], 0.05)
     for _ in range(300):
@@ -197,9 +197,9 @@ def test_log_var_finds_its_best_place(tasks):
     assert list(task_weights(net).values()) == pytest.approx((1 / (2 * want)).tolist(), rel=0.02)
 
 
-def test_conflict_by_finite_differences(tasks):
+def test_gradient_cosine_by_finite_differences(tasks):
     """The cosine from numerical gradients of each loss along a basis of a tiny trunk, in float64."""
-    net = double(MultiTask(small_net(width=1, seed=3), CLASSES)).eval()
+    net = double(MultiTaskNet(shared_net(width=1, seed=3), CLASSES)).eval()
     for p in net.trunk.parameters(): p.data += 0.1 * torch.rand(p.shape, generator=torch.Generator().manual_seed(p.numel()))  # away from the corner of ReLU
     def slope(p, i):
         found = []
@@ -209,76 +209,79 @@ def test_conflict_by_finite_differences(tasks):
         p.data[np.unravel_index(i, p.shape)] += 1e-5
         return (found[0] - found[1]) / 2e-5
     grads = torch.stack([slope(p, i) for p in net.trunk.parameters() for i in range(p.numel())])
-    assert conflict(net, tasks.x_train, tasks.y_train) == pytest.approx(float(F.cosine_similarity(*grads.T, dim=0)), abs=1e-4)
+    assert gradient_cosine(net, tasks.x_train, tasks.y_train) == pytest.approx(float(F.cosine_similarity(*grads.T, dim=0)), abs=1e-4)
 
 
-def test_conflict_of_a_task_with_itself_is_1(tasks):
-    twice = inductive.replace(tasks, classes={"a": CLASSES["side"], "b": CLASSES["side"]}, y_train=tasks.y_train[:, [0, 0]], y_test=tasks.y_test[:, [0, 0]], x_valid=None, y_valid=None)
-    net = MultiTask(small_net(width=4), twice.classes)
+def test_gradient_cosine_of_a_task_with_itself_is_1(tasks):
+    twice = replace(tasks, classes={"a": CLASSES["side"], "b": CLASSES["side"]}, y_train=tasks.y_train[:, [0, 0]], y_test=tasks.y_test[:, [0, 0]], x_valid=None, y_valid=None)
+    net = MultiTaskNet(shared_net(width=4), twice.classes)
     net.heads["b"].load_state_dict(net.heads["a"].state_dict())
     before = copy.deepcopy(net.state_dict())
-    assert conflict(net, twice.x_train, twice.y_train) == pytest.approx(1, abs=1e-5)
+    assert gradient_cosine(net, twice.x_train, twice.y_train) == pytest.approx(1, abs=1e-5)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items()) and all(p.grad is None for p in net.parameters())
 
 
 # --- learning -----------------------------------------------------------------------------------------------------
 
-def test_together_learns_both(tasks):
-    net, log = together(tasks, steps=60, width=4)
+def test_multitask_learns_both(tasks):
+    net, log = multitask(tasks, steps=60, width=4)
     found = score(net, tasks)
     assert found["side"] > 0.9 and found["shade"] > 0.8 and len(log.rows) == 15
     assert log.settings["batch_size"] == 32
 
 
-def test_together_mixes_where_labels_are_missing(tasks):
-    net, log = together(tasks.few("shade", 4), uncertainty, steps=60, width=4)
+def test_multitask_mixes_where_labels_are_missing(tasks):
+    net, log = multitask(tasks.few("shade", 4), uncertainty, steps=60, width=4)
     assert log.settings["batch_size"] == 64 and log.settings["n_train"] == 240
     assert score(net, tasks)["shade"] > 0.5 and task_weights(net) != {"side": 1, "shade": 1}
 
 
-def test_alone_and_in_turn(tasks):
-    one, _ = alone(tasks, "side", steps=60, width=4)
+def test_single_task_and_sequential(tasks):
+    one, _ = single_task(tasks, "side", steps=60, width=4)
     assert training.accuracy(one, tasks.x_test, tasks.y_test[:, 0]) > 0.9
     few = tasks.few("shade", 4)
     before = copy.deepcopy(one.state_dict())
-    two, log = alone(few, "shade", one, steps=60)
+    two, log = single_task(few, "shade", one, steps=60)
     assert log.settings["n_train"] == 12 and two.head[-1].out_features == 3
     assert all(torch.equal(v, before[k]) for k, v in one.state_dict().items())
-    again, _ = in_turn(few, "side", "shade", ratio=0.5, steps=60, width=4)
+    again, _ = sequential(few, "side", "shade", ratio=0.5, steps=60, width=4)
     assert training.accuracy(again, tasks.x_test, tasks.y_test[:, 1]) > 0.5
 
 
 def test_a_smaller_ratio_moves_the_weights_less(tasks):
-    start, _ = alone(tasks, "side", steps=30, width=4)
-    far = [sum((a - b).square().sum().item() for a, b in zip(start.trunk.parameters(), alone(tasks, "shade", start, 1e-2 * r, 30)[0].trunk.parameters())) for r in (0.01, 1.)]
+    start, _ = single_task(tasks, "side", steps=30, width=4)
+    far = [sum((a - b).square().sum().item() for a, b in zip(start.trunk.parameters(), single_task(tasks, "shade", start, 1e-2 * r, 30)[0].trunk.parameters())) for r in (0.01, 1.)]
     assert far[0] < far[1] / 10
 
 
 def test_the_same_seed_gives_the_same_network(tasks):
-    nets = [together(tasks, steps=10, width=4, seed=s)[0] for s in (0, 0, 1)]
+    nets = [multitask(tasks, steps=10, width=4, seed=s)[0] for s in (0, 0, 1)]
     same = [all(torch.equal(a, b) for a, b in zip(nets[0].state_dict().values(), n.state_dict().values())) for n in nets]
     assert same == [True, True, False]
 
 
-def test_together_takes_any_backbone_and_leaves_it(tasks):
-    net = small_net(width=4)
+def test_multitask_takes_any_backbone_and_leaves_it(tasks):
+    net = shared_net(width=4)
     before = copy.deepcopy(net.state_dict())
-    got, _ = together(tasks, net=net, steps=5)
+    got, _ = multitask(tasks, net=net, steps=5)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items()) and not torch.equal(got.trunk.stem[0].weight, net.trunk.stem[0].weight)
 
 
 def test_frozen_stages_stay(tasks):
-    net = small_net(width=4).freeze("stem")
-    got, _ = together(tasks, net=net, steps=10)
+    net = shared_net(width=4).freeze("stem")
+    got, _ = multitask(tasks, net=net, steps=10)
     assert all(torch.equal(v, net.trunk.stem.state_dict()[k]) for k, v in got.trunk.stem.state_dict().items())
 
 
 def test_score_counts_only_labelled(tasks):
-    net, _ = together(tasks, steps=10, width=4)
-    t = inductive.replace(tasks, y_test=torch.where(torch.arange(60)[:, None] < 7, tasks.y_test, -1))
+    net, _ = multitask(tasks, steps=10, width=4)
+    t = replace(tasks, y_test=torch.where(torch.arange(60)[:, None] < 7, tasks.y_test, -1))
     scores = by_task(net.eval(), net(tasks.x_test[:7]))
     assert score(net, t) == pytest.approx({k: float((scores[k].argmax(1) == tasks.y_test[:7, i]).float().mean()) for i, k in enumerate(CLASSES)}, abs=1e-6)
 
 
-def test_epochs_for():
-    assert [inductive.epochs_for(n, 300, 32) for n in (30, 78, 2000, 100_000)] == [300, 100, 5, 1]
+def test_old_names_still_work():
+    from transfer_course import inductive
+    for old, new in dict(MultiTask=MultiTaskNet, Tasks=MultiTask, together=multitask, small_net=shared_net).items():
+        with pytest.warns(FutureWarning, match=f"inductive.{old} is called"): assert getattr(inductive, old) is new
+    assert inductive.load is load

@@ -243,15 +243,15 @@ def test_entity_f1_counts_whole_entities():
 
 def test_classic_tagger_learns():
     train, test = language.split_entities(language.entities())
-    guess = language.shape_tags(train, test)
+    guess = language.classic_tags(train, test)
     assert [len(g) for g in guess] == [len(w) for w, _ in test] and language.entity_f1([t for _, t in test], guess) > 0.15
 
 
 # --- questions ------------------------------------------------------------------------------------------------------------------
 
-def test_the_chooser_scores_by_cosine():
+def test_the_selector_scores_by_cosine():
     parts = ["Who sings?", *TEXTS, "The choir sings."]
-    scores = language.predict(language.Chooser(backbones.load("minilm")), ["\t".join(parts)])
+    scores = language.predict(language.AnswerSelector(backbones.load("minilm")), ["\t".join(parts)])
     z = bert().features(parts)
     assert torch.allclose(scores[0], 20 * F.cosine_similarity(z[1:], z[:1]), atol=1e-3) and scores.argmax() == 4
 
@@ -284,7 +284,7 @@ def test_fit_takes_a_classifier_of_transformers():
 def test_parts_of_a_batch_give_the_same_gradient():
     net, x, y = backbones.load("minilm").replace_head(2), language.Texts(TEXTS), torch.tensor([1, 0, 0, 1])
     grads = []
-    for objective in (training.cross_entropy, language.in_parts):
+    for objective in (training.cross_entropy, language.micro_batches):
         net.zero_grad()
         objective(net, x, y).backward()
         grads.append(net.trunk.encoder.layer[2].output.dense.weight.grad.clone())

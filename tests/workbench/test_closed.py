@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from transfer_course import backbones, cache, data, downloads, features, files, training
+from transfer_course import backbones, data, downloads, feature_cache, features, files, training
 from transfer_course.programs import cli
 
 NOBODY = 65534
@@ -117,16 +117,16 @@ def full(*args, **how): raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_features_on_a_full_disk_leave_nothing(home, monkeypatch):
-    write, calls = cache.write_whole, []
+    write, calls = feature_cache.write_whole, []
     def second(*args):
         calls.append(args)
         return write(*args) if len(calls) < 2 else full()
-    monkeypatch.setattr(cache, "write_whole", second)
+    monkeypatch.setattr(feature_cache, "write_whole", second)
     net = backbones.course_net()
     with pytest.raises(OSError) as e: features.extract(net, X, batch_size=2)
     told(e, home / "features", "No space left on device", "make room", "cache=False")
     assert {p.suffix for p in (home / "features").iterdir()} <= {".lock"}
-    monkeypatch.setattr(cache, "write_whole", write)
+    monkeypatch.setattr(feature_cache, "write_whole", write)
     assert torch.equal(features.extract(net, X, batch_size=2), features.extract(net, X, batch_size=2, cache=False))
 
 

@@ -131,8 +131,8 @@ def test_too_small_for_lite(lite, side): refused(lambda: lite(X[..., :side, :sid
 
 
 @pytest.mark.parametrize("x, kinds, words", [
-    ("one string", ValueError, ["x must be a list of sentences", "[x]"]), ([], ValueError, ["x must hold at least one"]), (["a", ""], ValueError, ["x[1] is ''"]),
-    (["a", "  "], ValueError, ["x[1]"]), (["a", None], ValueError, ["x[1] is None"]), ([3], ValueError, ["x[0] is 3"]), (5, TypeError, ["x must be a list", "int"]),
+    ("one string", ValueError, ["x must be a list of sentences", "[x]"]), ([], ValueError, ["an empty list", "at least one"]), (["a", ""], ValueError, ["'' at place 1"]),
+    (["a", "  "], ValueError, ["at place 1"]), (["a", None], ValueError, ["None at place 1"]), ([3], ValueError, ["3 at place 0"]), (5, TypeError, ["x must be a list", "int"]),
     (X, TypeError, ["x must be a list of sentences", "Tensor"])], ids=["string", "empty list", "empty text", "spaces", "None", "number in it", "number", "pictures"])
 def test_wrong_texts(bert, x, kinds, words): refused(lambda: bert.features(x), kinds, words)
 

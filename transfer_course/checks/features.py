@@ -157,7 +157,7 @@ def need_halves(halves, net, stage, side):
 
 # %% ../../nbs/checks/03-features.ipynb #abc72387
 @exercise("03-3", "Run `net.preprocess` and the stages of `net.trunk` by hand, "
-                  "as `each_stage` does, and stop before `pool`.",
+                  "as `cache.each_stage` does, and stop before `pool`.",
           "A map is N×D×h×w; `m[..., :w // 2]` is its left half.",
           "The mean over the last two dimensions of each half is N×D; "
           "`torch.cat([...], 1)` puts them side by side.")

@@ -71,7 +71,7 @@ def two_steps(hold_norm):
           "`requires_grad_(False)` on each BatchNorm layer holds its weights "
           "and biases; it does not hold its memory.",
           "A layer in eval mode does not write its memory, but `net.train()` "
-          "wakes it up. `memory_held` in the lesson has a way around that.")
+          "wakes it up. `frozen_bn` in the lesson has a way around that.")
 def hold_norm_check(hold_norm):
     need_function(hold_norm)
     before, after = two_steps(hold_norm)

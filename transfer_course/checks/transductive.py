@@ -68,9 +68,9 @@ def reverse_check(my_reverse):
             "tried with 6 values of λ")
 
 # %% ../../nbs/checks/07-transductive.ipynb #c62efd67
-def clouds(n, m, d):
-    "Random clouds N×D and M×D, float64, with different means and covariances."
-    a, b = (torch.randn(k, d, dtype=torch.float64) for k in (n, m))
+def clouds(n, d):
+    "Random clouds N×D and (N+3)×D, float64, with different means and covariances."
+    a, b = (torch.randn(k, d, dtype=torch.float64) for k in (n, n + 3))
     return a + 1, b @ torch.randn(d, d, dtype=torch.float64) - 2
 
 def covariance(z, minus=1):
@@ -103,7 +103,7 @@ def coral_check(my_coral):
     need_function(my_coral)
     for _ in range(6):
         d = random.choice([2, 3, 5])
-        a, b = clouds(random.randint(6, 12), random.randint(6, 12), d)
+        a, b = clouds(random.randint(6, 12), d)
         call = f"my_coral(zs, zt) with {len(a)}×{d} and {len(b)}×{d} features"
         got, right = float(as_array(my_coral(a, b), call, ())), coral(a, b)
         why = why_wrong(got, coral_slips(a, b), atol=1e-9)

@@ -78,12 +78,12 @@ def unweighted(found, y): return np.mean([n.max() / n.sum() for n in sizes(found
 
 def one_to_one(found, y):
     "The accuracy where no class is given twice."
-    from transfer_course.unsupervised import matched
-    return matched(found, y)
+    from transfer_course.unsupervised import clustering_accuracy
+    return clustering_accuracy(found, y)
 
 # %% ../../nbs/checks/08-unsupervised.ipynb #8221ec0a
 PURITY_SLIPS = {
-    "that is `matched`, where no class is given twice; "
+    "that is `clustering_accuracy`, where no class is given twice; "
     "here two clusters may take the same class": one_to_one,
     "you took the largest cluster of each class; "
     "take the largest class of each cluster": by_class,
