@@ -70,6 +70,7 @@ def _why_not(e):
     if any(w in str(e) for w in WRITERS): return "No space left on device", True
     return None
 
+# %% ../nbs/workbench/01-files.ipynb #5cc8d1d1
 def _way_out(path, full):
     "What to do about a path that can't be written."
     inside = path.absolute().is_relative_to(cache_dir())
@@ -87,6 +88,7 @@ def cannot_write(
     if why is None: return None
     return f"{path} can't be written ({why[0]}): {fix or _way_out(Path(path), why[1])}"
 
+# %% ../nbs/workbench/01-files.ipynb #c4cbe8aa
 @contextmanager
 def writing(
     path,      # what is being written
