@@ -259,7 +259,7 @@ def lessons(
 def tools():
     "The module `homework`. UsageError where Jupyter's tools are missing."
     try:
-        import nbconvert  # noqa: F401
+        import nbformat  # noqa: F401
         from transfer_course.programs import homework as module
     except ModuleNotFoundError as e:
         raise UsageError(f"{e.name} is missing: pip install jupyterlab") from None
@@ -290,9 +290,9 @@ def grade(
     "Grade all submissions and write the table; a line for each. -> exit status"
     show = lambda line: print(line, flush=True)
     rows = tools().grade_all(args.folders, args.csv, args.key, args.seconds,
-                             args.memory, show)
+                             args.memory, show, args.no_box)
     print(f"Rows written to {args.csv}: {len(rows)}, "
-          "with points and a message for each exercise")
+          f"with points and a message for each exercise; box: {rows[0]['box']}")
     return 0
 
 # %% ../../nbs/programs/00-cli.ipynb #66d35a24
@@ -303,7 +303,7 @@ def add_homework(
     copies.add_argument("folder", metavar="FOLDER", help="made if it is not there")
     for command in (copies, one):
         command.add_argument("--key", metavar="FOLDER", help=(
-            "folder with the instructor's versions, default: the course's own"))
+            "folder with the instructor's versions, default: those of the checkout"))
     one.add_argument("folders", nargs="+", metavar="FOLDER", help=(
         "of one student, or with a folder for each student"))
     one.add_argument("--csv", default="grades.csv", metavar="FILE", help=(
@@ -312,6 +312,8 @@ def add_homework(
         "for one submission, a quarter of it for one cell; default: 240"))
     one.add_argument("--memory", type=positive, default=2, metavar="GB", help=(
         "for one submission, default: 2"))
+    one.add_argument("--no-box", action="store_true",
+                     help="grade without bubblewrap: submissions run as you")
 
 # %% ../../nbs/programs/00-cli.ipynb #76a161c1
 COMMANDS = {
