@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['ABackbone', 'Batch', 'resize', 'Preprocess', 'center_crop', 'Backbone', 'outputs_of', 'summary', 'drawn',
-           'linear_head', 'evaluating', 'batched', 'pool']
+           'linear_head', 'evaluating', 'one_dtype', 'batched', 'pool']
 
 # %% ../nbs/workbench/20-backbone.ipynb #280a5f19
+import re
+import textwrap
 import warnings
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -18,6 +20,7 @@ from torch import nn
 
 from .door import (
     Count, Dropout, Function, Kind, OneOf, Pictures, Seed, door, need)
+from .tally import said_once
 
 # %% ../nbs/workbench/20-backbone.ipynb #8ff91428
 @door
@@ -48,13 +51,16 @@ class Preprocess(nn.Module):
             self.register_buffer(k, torch.tensor(v).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, x):
-        "uint8 N×C×H×W pictures -> float32 N×3×H×W on the network's own scale."
+        "uint8 N×C×H×W pictures -> N×3×H×W of the weights' dtype, on their own scale."
         Pictures.check("x", x)
         if self.size is not None: x = resize(x, self.size, self.interpolation)
         if min(x.shape[-2:]) < self.least:
             raise ValueError(too_small(x, self.least, self.native))
         x = x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        return x.float().mul_(1 / (255 * self.std)).sub_(self.mean / self.std)
+        kind = self.mean.dtype # that of the weights: `net.half()` changes both
+        wide = torch.promote_types(kind, torch.float32)
+        mean, std = self.mean.to(wide), self.std.to(wide)
+        return x.to(wide).mul_(1 / (255 * std)).sub_(mean / std).to(kind)
 
 # %% ../nbs/workbench/20-backbone.ipynb #95e4f8f2
 def too_small(x, least, native):
@@ -154,7 +160,20 @@ def evaluating(
     finally: net.train(was)
 
 # %% ../nbs/workbench/20-backbone.ipynb #8b670e5d
-Batch = Kind(lambda v: hasattr(v, "to"), Pictures.words, Pictures.fix, Pictures.error)
+def _is_batch(v): return hasattr(v, "to") and not hasattr(v, "columns")
+
+Batch = Kind(_is_batch, Pictures.words, Pictures.fix, Pictures.error)
+
+@contextmanager
+def one_dtype(
+    fix="call net.float()"): # the likely mend
+    "In `with one_dtype():` weights of two dtypes that meet get one sentence."
+    try: yield
+    except RuntimeError as e:
+        said = str(e).partition("\n")[0]
+        if not re.search("dtype|scalar type|weight type|input type", said, re.I): raise
+        said = textwrap.shorten(said.replace(". ", "; "), 150)
+        raise TypeError(f"numbers of two dtypes meet in net ({said}): {fix}") from e
 
 def _network_of(f):
     "The network behind a function of pictures: itself, that of its method, or none."
@@ -171,8 +190,9 @@ def batched(
     A network is put in eval mode for it."""
     net = _network_of(f)
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
-    with torch.inference_mode(), evaluating(net):
-        return torch.cat([f(b.to(device)).float().cpu() for b in x.split(batch_size)])
+    parts = x.split(batch_size)
+    with torch.inference_mode(), evaluating(net), one_dtype(), said_once():
+        return torch.cat([f(b.to(device)).float().cpu() for b in parts])
 
 # %% ../nbs/workbench/20-backbone.ipynb #102a2c29
 def pool(
@@ -271,7 +291,7 @@ def replace_head(self: Backbone,
          f"got {str(classes)[:60]!r}")
     width, pooled = self.width, not is_flat(self)
     head = drawn(lambda: linear_head(width, num_classes, dropout, pooled), seed)
-    self.head = head.to(next(self.parameters()).device)
+    self.head = head.to(next(self.parameters()))
     self.classes = classes if classes is None else list(classes)
     return self
 

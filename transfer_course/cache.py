@@ -8,6 +8,7 @@ __all__ = ['FORMAT', 'each_stage', 'fitting', 'resizing', 'cache_keys', 'extract
 # %% ../nbs/workbench/32-cache.ipynb #32000003
 import hashlib
 import json
+import textwrap
 from contextlib import ExitStack, contextmanager
 
 # %% ../nbs/workbench/32-cache.ipynb #32000004
@@ -15,10 +16,12 @@ import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
-from .backbone import ABackbone, check_stage, evaluating, pool
+from .backbone import (
+    ABackbone, check_stage, evaluating, one_dtype, pool)
 from .door import Count, Flag, Pictures, door, need
 from .feature_cache import FeatureCache
 from .files import WriteError
+from .tally import notes_into, said_once
 from .textnets import TextBackbone, check_texts
 
 # %% ../nbs/workbench/32-cache.ipynb #72a48ce3
@@ -40,14 +43,29 @@ def each_stage(
 # %% ../nbs/workbench/32-cache.ipynb #182afe2b
 def picture(item, k):
     "The picture of item k of a dataset, uint8 C×H×W; a label beside it is dropped."
-    x = item[0] if isinstance(item, (tuple, list)) else item
+    x = item[0] if isinstance(item, (tuple, list)) and len(item) else item
     name = f"the picture of item {k} of the dataset x, with [None],"
     return Pictures.check(name, x[None] if isinstance(x, torch.Tensor) else x)[0]
 
+def item(x, k):
+    "Item k of a dataset; ValueError with its number if it can't be read."
+    try: return x[k]
+    except Exception as e:
+        said = textwrap.shorten(str(e).replace(". ", "; "), 150)
+        raise ValueError(f"item {k} of the dataset x can't be read "
+                         f"({type(e).__name__}: {said}): take it out") from e
+
+# %% ../nbs/workbench/32-cache.ipynb #7ff7a3f7
 def take(x, i, j):
     "Items i to j of a tensor, a list, or a dataset of pictures, as a batch."
     if isinstance(x, (torch.Tensor, list)): return x[i:j]
-    return torch.stack([picture(x[k], k) for k in range(i, min(j, len(x)))])
+    batch = [picture(item(x, k), k) for k in range(i, min(j, len(x)))]
+    for k, p in enumerate(batch, i):
+        a, b = ("×".join(map(str, q.shape)) for q in (batch[0], p))
+        need(a == b, f"the dataset x must hold pictures of one size and as many "
+             f"channels, item {i} is {a}, item {k} is {b}: "
+             "resize them in the dataset, and repeat the channel of grey ones")
+    return torch.stack(batch)
 
 def pieces(x, n, start=0):
     "Batches of n items, from item number `start` on."
@@ -201,12 +219,18 @@ def check_pictures(x):
     return x
 
 # %% ../nbs/workbench/32-cache.ipynb #c53ce93f
+def read_over(net, x):
+    "The sentences; what the network can't read of them is said, also if it is cached."
+    with said_once():
+        for batch in pieces(x, 256): net.preprocess(batch)
+    return x
+
 def check_request(net, x, size):
     "What the network can read, seen before any work: x, or one sentence."
     if isinstance(net, TextBackbone):
         need(size is None, "size must be None for a network that reads sentences, "
              f"got {size!r}: leave it out")
-        return check_texts(x)
+        return read_over(net, check_texts(x))
     if size is not None: Count(net.preprocess.least).check("size", size)
     check_pictures(x)
     with resizing(net, size):
@@ -229,7 +253,7 @@ def extract_stages(
                         "such as ['stage5', 'top']")
     stages = [check_stage(net, s) for s in stages or net.stages]
     x = check_request(net, x, size)
-    with resizing(net, size), evaluating(net):
+    with resizing(net, size), evaluating(net), one_dtype(), notes_into({}):
         batch_size = batch_size or fitting(net, x)
         if cache: return from_caches(net, x, stages, batch_size, progress)
         batches = zip(*stream(net, x, stages, batch_size, 0, progress))

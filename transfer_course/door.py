@@ -174,6 +174,8 @@ def Place(
 # %% ../nbs/workbench/00-door.ipynb #91762b10
 def _fix_pictures(x):
     "The likely mend for what is not uint8 N×C×H×W; an empty text if it is."
+    sentences = isinstance(x, (list, tuple)) and x and isinstance(x[0], str)
+    if sentences: return "a network that reads is backbones.load('minilm')"
     if not isinstance(x, torch.Tensor): return "make it a tensor with torch.as_tensor"
     if x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
         return "move the channels with x.permute(0, 3, 1, 2)"
@@ -195,6 +197,8 @@ def as_array(v):
     if not hasattr(v, "__len__") or isinstance(v, (str, dict, set)): return None
     try: a = np.asarray(v)
     except (ValueError, TypeError, RuntimeError): return None
+    mixed = a.dtype.kind == "U" and not all(isinstance(i, str) for i in v)
+    if mixed: return np.asarray(v, dtype=object)
     whole = a.dtype.kind == "O" and a.size and all(is_whole(i) for i in a.flat)
     return a.astype(np.int64) if whole else a
 

@@ -41,6 +41,7 @@ from transfer_course.frozen import (
     split_at,
     without_frozen,
 )
+from .tally import said_once
 from .training import Trainable, accuracy, fit
 
 # %% ../nbs/04-finetuning.ipynb #d6257537
@@ -144,6 +145,7 @@ def train_by_plan(
 
 # %% ../nbs/04-finetuning.ipynb #97240ee2
 @renamed_arguments(keep="cache")
+@said_once(distinct=True)
 @door
 def fine_tune(
     net: ABackbone, # trained in place; gets another head if the task has other classes

@@ -104,6 +104,14 @@ def _read(path, encoding, sep):
     try: return pd.read_csv(path, **how)
     except pd.errors.ParserError: return None
 
+def _mended(name, encoding, e):
+    "What is said of a file that pandas can't read."
+    if isinstance(e, pd.errors.EmptyDataError):
+        return f"{name} is empty: it needs a first line with the names of the columns"
+    return (f"{name} is not in {encoding}: save it as UTF-8, or name its encoding, "
+            "such as encoding='cp1252'")
+
+# %% ../nbs/workbench/26-rows.ipynb #cced9cd2
 def read_rows(
     path,        # a file of comma-, semicolon- or tab-separated values
     text, label, # names of two columns
@@ -113,14 +121,11 @@ def read_rows(
     name = f"path {path.name!r}"
     if not path.is_file():
         there = near(path.name, [p.name for p in path.parent.glob("*.?sv")])
-        raise FileNotFoundError(f"{name} is not a file: {there or 'check the spelling'}")
+        there = there or "check the spelling"
+        raise FileNotFoundError(f"{name} is not a file: {there}")
     try: tables = [_read(path, encoding, sep) for sep in ",;\t"]
-    except (UnicodeError, LookupError) as e:
-        raise ValueError(f"{name} is not in {encoding}: save it as UTF-8, or name its "
-                         "encoding, such as encoding='cp1252'") from e
-    except pd.errors.EmptyDataError as e:
-        raise ValueError(f"{name} is empty: it needs a first line with the names of "
-                         "the columns") from e
+    except (UnicodeError, LookupError, pd.errors.EmptyDataError) as e:
+        raise ValueError(_mended(name, encoding, e)) from e
     tables = [t for t in tables if t is not None]
     need(tables, f"{name} has lines of different lengths: put texts that hold the "
          "separator in quotes")

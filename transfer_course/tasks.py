@@ -21,6 +21,7 @@ from sklearn.model_selection import train_test_split
 
 from transfer_course.door import (
     as_array,
+    as_labels,
     Count,
     Function,
     Kind,
@@ -162,15 +163,8 @@ def parts(self: Task):
     return ["train"] + ["valid"] * (self.x_valid is not None) + ["test"]
 
 # %% ../nbs/workbench/10-tasks.ipynb #8a549c23
-def _class_numbers(v):
-    "Could this be N class numbers?"
-    try: y = torch.as_tensor(v)
-    except (TypeError, ValueError, RuntimeError): return False
-    plain = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
-    return y.ndim == 1 and len(y) > 0 and plain
-
-ClassNumbers = Kind(_class_numbers, "N class numbers", "such as [0, 1, 1]",
-                    take=lambda v: torch.as_tensor(v).long())
+ClassNumbers = Kind(lambda v: as_labels(v) is not None, "N class numbers",
+                    "such as [0, 1, 1]", take=as_labels)
 
 # %% ../nbs/workbench/10-tasks.ipynb #a5ef88fa
 def _at_most(k, counts, names, noun):

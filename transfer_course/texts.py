@@ -61,6 +61,7 @@ def _fix_sentences(v):
     if half: return "it holds half of a character, read it again as UTF-8"
     return "take it out, or give it words"
 
+# %% ../nbs/workbench/26-texts.ipynb #bb47c5dc
 def _saw_sentences(v):
     "What came in place of sentences, in words."
     x = as_list(v)

@@ -26,15 +26,21 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+# %% ../nbs/workbench/30-training.ipynb #08fcd93e
 from .augment import crop_flip, cutout
 from .backbone import batched
 from .batches import (
     PictureDataset, SeededSampler, epochs_for_steps, identity, loader)
+from transfer_course.callables import (
+    MakeOptimizer, MakeSchedule, Objective, can_learn, loss_of, made_optimizer,
+    made_schedule)
 from .course import renamed
 from .door import (
-    Count, Flag, Function, Kind, Net, Place, Rate, Seed, door, need)
+    Count, Flag, Function, Kind, Labels, Net, Place, Rate, Seed, door, need)
 from .files import WriteError, replacing
 from .records import Log, environment, write_result
+from .tally import said_once
+from .tasks import from_names
 
 # %% ../nbs/workbench/30-training.ipynb #5d1f0a11
 _all_ = ["PictureDataset", "SeededSampler", "epochs_for_steps", "identity", "loader",
@@ -45,15 +51,12 @@ _all_ = ["PictureDataset", "SeededSampler", "epochs_for_steps", "identity", "loa
 def accuracy(
     net: Net, # a network: uint8 pictures -> scores
     x,        # N×C×H×W uint8 pictures
-    y):       # N int64 labels
+    y):       # N class numbers, or names of net.classes
     "Share of items (0–1) whose highest score is the right class, in eval mode."
-    if not isinstance(y, torch.Tensor) or y.ndim != 1:
-        was = getattr(y, "shape", type(y).__name__)
-        raise TypeError(
-            f"y must be a tensor of N labels, got {was}: use torch.as_tensor")
+    need(len(x), "x holds no pictures: accuracy needs at least one")
+    y = Labels.check("y", from_names("y", y, getattr(net, "classes", None)))
     need(len(x) == len(y), "x and y must have the same length, "
          f"got {len(x)} pictures and {len(y)} labels")
-    need(len(x), "x holds no pictures: accuracy needs at least one")
     return (batched(net, x).argmax(1) == y.cpu()).float().mean().item()
 
 # %% ../nbs/workbench/30-training.ipynb #8972dc03
@@ -71,6 +74,7 @@ Weights = Kind(is_weights, "a list of weights", "write net.head.parameters()",
 # %% ../nbs/workbench/30-training.ipynb #8c7c3367
 def check_start(net, task, params=None, patience=None):
     "What can be seen to be wrong in two arguments together: ValueError, one sentence."
+    can_learn(net)
     need(patience is None or task.x_valid is not None,
          "patience needs a validation part: make one with task.split(0.2)")
     need(params is None or params,
@@ -162,7 +166,8 @@ def step(self: Run,
     "One step of the optimizer: the mean loss over the batch."
     i, n, device = self.acc.process_index, self.acc.num_processes, self.acc.device
     mine, labels = self.augment(x[i::n].to(device)), y[i::n].to(device)
-    loss = self.objective(self.model, mine, labels) * (len(labels) * n / len(y))
+    loss = loss_of(self.objective, self.model, mine, labels)
+    loss = loss * (len(labels) * n / len(y))
     self.loss = self.acc.reduce(loss.detach(), "mean").item()
     need(math.isfinite(self.loss), f"the loss became {self.loss}: "
          "lr is probably too large, try a tenth of it")
@@ -266,8 +271,9 @@ def begin_run(net, task, checkpoint, numbers, functions, augment, params, watch)
     size, seed, n = numbers["batch_size"], numbers["seed"], acc.num_processes
     batches, order = loader(task.x_train, task.y_train, size, seed, max(2, n))
     weights = free_weights(net) if params is None else params
-    opt = functions["optimizer"](weights, numbers["lr"])
-    sched = functions["schedule"](opt, numbers["epochs"] * len(batches))
+    opt = made_optimizer(functions["optimizer"], weights, numbers["lr"])
+    steps = numbers["epochs"] * len(batches)
+    sched = made_schedule(functions["schedule"], opt, steps)
     model, opt, sched = acc.prepare(net, opt, sched)
     run = Run(net, model, task, Log(settings=settings), acc, opt, sched, batches, order,
               functions["objective"], augment or identity, watch)
@@ -276,6 +282,7 @@ def begin_run(net, task, checkpoint, numbers, functions, augment, params, watch)
     return run
 
 # %% ../nbs/workbench/30-training.ipynb #15b3b1db
+@said_once(distinct=True)
 @door
 def fit(
     net: Net,                # uint8 pictures -> scores, trained in place
@@ -284,9 +291,9 @@ def fit(
     lr: Rate = 1e-3,         # the largest learning rate of the cycle
     batch_size: Count(2) = 64, # pictures a step, over all processes together
     seed: Seed = 0,          # of the order, dropout and augmentation
-    objective: Function = cross_entropy, # (model, x, y) -> loss
-    optimizer: Function = adamw,         # (params, lr) -> torch optimizer
-    schedule: Function = one_cycle,      # (optimizer, steps) -> scheduler
+    objective: Objective = cross_entropy, # (model, x, y) -> loss
+    optimizer: MakeOptimizer = adamw,     # (params, lr) -> torch optimizer
+    schedule: MakeSchedule = one_cycle,   # (optimizer, steps) -> scheduler
     augment: Function | None = None,     # uint8 batch -> uint8 batch, in training only
     params: Weights | None = None,   # weights, or groups of them; None: all free ones
     patience: Count() | None = None, # stop after so many epochs that were no better
