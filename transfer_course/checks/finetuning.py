@@ -75,12 +75,11 @@ def two_steps(hold_norm):
 def hold_norm_check(hold_norm):
     need_function(hold_norm)
     before, after = two_steps(hold_norm)
-    weights, statistics = (unlike(before[k], after[k])
-                           for k in ("weights", "statistics"))
+    weights, stats = (unlike(before[k], after[k]) for k in ("weights", "statistics"))
     need(not weights, f"after two steps {weights[:1]} has changed: "
                       "the weights and biases of BatchNorm shall stay")
-    need(not statistics, f"after net.train() and two steps {statistics[:1]} has "
-                         "changed: BatchNorm's running statistics were written")
+    need(not stats, f"after net.train() and two steps {stats[:1]} has changed: "
+                    "BatchNorm's running statistics were written")
     moved = unlike(before["others"], after["others"])
     still = [name for name in before["others"] if name not in moved]
     need(not still, f"after two steps {still[:1]} is as it was: "
