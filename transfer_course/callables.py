@@ -88,6 +88,7 @@ def made_schedule(make, opt, steps):
          f"{saw(sched)}: does the function end with return?")
     return sched
 
+# %% ../nbs/workbench/41-callables.ipynb #830d21a0
 def loss_of(objective, model, x, y):
     "What `objective` gives for a batch: one number that hangs on the weights."
     with one_dtype("give class weights as float32, such as weight.float()"):

@@ -30,13 +30,12 @@ def _words(encoding):
     return encoding.special_tokens_mask.count(0)
 
 def counts_of(
-    t,        # what a tokenizer gave
+    x, t,     # texts, and what a tokenizer gave
     unknown): # the id of a piece that it does not know
     "For each text: hash, tokens, how many cut off, how many unknown, the limit."
-    for e in t.encodings or []:
-        ids = e.ids[:sum(e.attention_mask)]
+    for text, e in zip(x, t.encodings or []):
         lost = sum(_words(rest) for rest in e.overflowing)
-        yield hash((*ids, lost)), _words(e), lost, ids.count(unknown), len(e.ids)
+        yield hash(str(text)), _words(e), lost, e.ids.count(unknown), len(e.ids)
 
 # %% ../nbs/workbench/23-textnets.ipynb #7324c7b9
 def say_cut(rows):
@@ -59,17 +58,17 @@ def say_unknown(rows):
 
 # %% ../nbs/workbench/23-textnets.ipynb #6f8b3995
 def warn_unread(
-    t,             # what a tokenizer gave
-    unknown=None): # the id of a piece that it does not know
-    "The same, with warnings of what was cut off and what is not known."
-    rows = list(counts_of(t, unknown))
+    x, t,     # texts, and what a tokenizer gave
+    unknown): # the id of a piece that it does not know
+    "What the tokenizer gave, with warnings of what was cut off and what is not known."
+    rows = list(counts_of(x, t, unknown))
     for say in (say_cut, say_unknown): note(say, rows)
     return t
 
 def warn_cut(
     t): # what a tokenizer gave
     "The same, with a warning of what was cut off where texts were too long."
-    note(say_cut, list(counts_of(t, None)))
+    note(say_cut, list(counts_of(t.encodings or [], t, None)))
     return t
 
 # %% ../nbs/workbench/23-textnets.ipynb #736ac6cb
@@ -131,7 +130,7 @@ class Tokenize(partial):
     "A tokenizer with its settings, that says what it can't read, cuts or doesn't know."
     def __call__(self, x, **how):
         if not how.get("is_split_into_words"): x = check_texts(x)
-        return warn_unread(super().__call__(x, **how), self.func.unk_token_id)
+        return warn_unread(x, super().__call__(x, **how), self.func.unk_token_id)
 
 def load_minilm():
     "MiniLM-L6 (all-MiniLM-L6-v2) from the files that pip brought."

@@ -184,7 +184,7 @@ def test_an_emoji_among_words_has_a_tag_and_is_said():
 def test_notes_end_with_their_block():
     with pytest.raises(ZeroDivisionError), tally.said_once():
         tally.note(len, [("a",)])
-        1 / 0
+        raise ZeroDivisionError
     assert tally.OPEN.get() is None
 
 
