@@ -44,7 +44,7 @@ def each_stage(
 
 # %% ../nbs/workbench/32-cache.ipynb #182afe2b
 def picture(item, k):
-    "The picture of item number k of a dataset, uint8 C×H×W; a label beside it is dropped."
+    "The picture of item k of a dataset, uint8 C×H×W; a label beside it is dropped."
     x = item[0] if isinstance(item, (tuple, list)) else item
     name = f"the picture of item {k} of the dataset x, with [None],"
     return Pictures.check(name, x[None] if isinstance(x, torch.Tensor) else x)[0]
@@ -64,9 +64,9 @@ def finite(z, first, stage):
     bad = ~torch.isfinite(z).all(1)
     if bad.any():
         item = first + int(bad.nonzero()[0])
-        raise ValueError(f"the features of item {item} of x at stage {stage!r} hold NaN or "
-                         "infinity: the network's weights are damaged or diverged in "
-                         "training, load it again")
+        raise ValueError(f"the features of item {item} of x at stage {stage!r} hold "
+                         "NaN or infinity: the network's weights are damaged or "
+                         "diverged in training, load it again")
     return z
 
 # %% ../nbs/workbench/32-cache.ipynb #9b7d06bb
@@ -165,8 +165,8 @@ def keys_if_told(net, x, stages):
 class FeatureCache:
     """Features of one stage on disk.
 
-    KEY.npy holds them (KEY.part until it is whole), KEY.json the rows written so far and
-    a running crc32 of the file."""
+    KEY.npy holds them (KEY.part until it is whole), KEY.json the rows written so far
+    and a running crc32 of the file."""
     def __init__(self, key, rows):
         folder = cache_dir() / "features"
         folder.mkdir(exist_ok=True)
@@ -207,8 +207,9 @@ class FeatureCache:
     def read(self):
         "The features, memory-mapped; None if the file is missing, damaged or foreign."
         self.recall(self.path)
-        whole = self.done == self.rows and self.path.stat().st_size == self.size(self.rows)
-        return torch.from_numpy(np.load(self.path, mmap_mode="c")) if whole else None
+        if self.done != self.rows: return None
+        if self.path.stat().st_size != self.size(self.rows): return None
+        return torch.from_numpy(np.load(self.path, mmap_mode="c"))
 
     def rewind(self, rows):
         "Forget the rows of the unfinished file beyond so many."
@@ -238,7 +239,8 @@ class FeatureCache:
     def close(self):
         "Close the file; give it its name if it is whole."
         if self.file: self.file.close()
-        if self.done == self.rows and self.part.exists(): os.replace(self.part, self.path)
+        whole = self.done == self.rows and self.part.exists()
+        if whole: os.replace(self.part, self.path)
 
 # %% ../nbs/workbench/32-cache.ipynb #38f63e96
 def fill_caches(caches, net, x, batch_size, progress):
@@ -287,7 +289,8 @@ def check_pictures(x):
     array = isinstance(x, (torch.Tensor, np.ndarray))
     if array or not hasattr(x, "__getitem__") or not hasattr(x, "__len__"):
         return Pictures.check("x", x)
-    need(len(x), "x must hold at least one picture, got an empty dataset: fill it first")
+    need(len(x), "x must hold at least one picture, got an empty dataset: "
+                 "fill it first")
     return x
 
 # %% ../nbs/workbench/32-cache.ipynb #c53ce93f
@@ -333,16 +336,16 @@ def extract(
     x,              # uint8 N×C×H×W, or a dataset of uint8 C×H×W, or a list of sentences
     stage=None,     # name of a stage; None: the last one
     size=None,      # side in pixels to resize to; None: as the network has it
-    batch_size: Count() | None = None, # items at a time; it changes speed and memory only
+    batch_size: Count() | None = None, # items at a time: speed and memory, nothing else
     cache: Flag = True,     # keep the result in the cache folder, and look for it there
     progress: Flag = True): # show a progress bar
     """Features N×D (float32) of pictures or sentences at a stage of a frozen network.
 
     Computed a batch at a time and kept in a memory-mapped .npy file under a key of
     weights, data, stage and preprocessing. Killed half-way, the next call goes on where
-    it was; a damaged or foreign file is made again. A dataset is read twice, once for its
-    key; labels beside its pictures are left out. TypeError or ValueError, one sentence,
-    for what can't work. Donahue et al. 2014, arXiv:1310.1531; Razavian et al. 2014,
-    doi:10.1109/CVPRW.2014.131."""
+    it was; a damaged or foreign file is made again. A dataset is read twice, once for
+    its key; labels beside its pictures are left out. TypeError or ValueError, one
+    sentence, for what can't work. Donahue et al. 2014, arXiv:1310.1531; Razavian et al.
+    2014, doi:10.1109/CVPRW.2014.131."""
     stage = check_stage(net, stage)
     return extract_stages(net, x, [stage], size, batch_size, cache, progress)[stage]

@@ -162,7 +162,7 @@ def Place(
     return Kind(lambda v: not _place_fix(v, suffix),
                 f"a file name{ending} in a folder that exists",
                 lambda v: _place_fix(v, suffix), lambda v: a_type(v, (str, Path)), Path,
-                show=lambda v: repr(Path(v).name) if isinstance(v, (str, Path)) else saw(v))
+                show=lambda v: saw(Path(v).name if isinstance(v, (str, Path)) else v))
 
 # %% ../nbs/workbench/00-door.ipynb #91762b10
 def _fix_pictures(x):

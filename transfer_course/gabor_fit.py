@@ -191,7 +191,8 @@ def patches(
     Nearly flat ones are left out, so M ≤ n × photographs. ValueError for no
     photograph, or one smaller than a patch.
     """
-    need(photos, "photos must hold at least one picture, got none: see data.photographs")
+    need(photos, "photos must hold at least one picture, got none: "
+                 "see data.photographs")
     rng, cut = np.random.default_rng(seed), []
     for name, photo in photos.items():
         w = windows(photo, size, f"photos[{name!r}]")

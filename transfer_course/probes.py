@@ -32,7 +32,8 @@ def show_features(v):
 def fix_features(v):
     "The likely mend of what is no features."
     if is_table(v): return "a network that diverged or a division by 0 made them"
-    pictures = getattr(v, "ndim", 0) == 4 or str(getattr(v, "dtype", "")).endswith("uint8")
+    bytes_ = str(getattr(v, "dtype", "")).endswith("uint8")
+    pictures = bytes_ or getattr(v, "ndim", 0) == 4
     if pictures: return "turn pictures into features with extract(net, x)"
     return "take what extract(net, x) gives, N and D of at least 1"
 
@@ -61,8 +62,9 @@ class CommonScaler(BaseEstimator, TransformerMixin):
 
     def transform(self, z):
         z, d = Features.check("z", z), self.n_features_in_
-        need(z.shape[1] == d, f"z must have {d} features like those the probe was fitted "
-             f"on, got {z.shape[1]}: extract both at the same stage")
+        need(z.shape[1] == d,
+             f"z must have {d} features like those the probe was fitted on, "
+             f"got {z.shape[1]}: extract both at the same stage")
         return (z - self.mean_) / self.scale_
 
 # %% ../nbs/workbench/33-probes.ipynb #45884859
@@ -81,7 +83,7 @@ def train_valid_split(
 
 # %% ../nbs/workbench/33-probes.ipynb #b1cac4e5
 def wrong_strengths(v):
-    "What is wrong among one number or a list of them, in words; an empty text if none is."
+    "What is wrong among one number or a list of them; an empty text if nothing."
     values = v if isinstance(v, (list, tuple)) else [v]
     if not values: return "an empty list"
     good = lambda c: is_number(c) and 0 < c < np.inf
@@ -99,7 +101,8 @@ def fits_probe(
     z_valid=None, y_valid=None): # the part for choosing
     "ValueError, one sentence, unless a probe can be fitted to them."
     same_length(z=z, y=y)
-    need(len(np.unique(y)) > 1, f"y must hold at least 2 classes, got only class {y[0]}: "
+    need(len(np.unique(y)) > 1,
+         f"y must hold at least 2 classes, got only class {y[0]}: "
          "there is nothing to tell apart")
     need((z_valid is None) == (y_valid is None),
          "z_valid and y_valid must come together, got one of them: give both, or none")
@@ -117,8 +120,9 @@ def fits_neighbours(
     need(k <= len(y), f"k must be at most {len(y)}, the number of training rows, "
          f"got {k}: take a smaller k or more labels")
     silent = ~z.any(1)
-    need(not silent.any(), f"z must have no row of zeros, row {int(silent.argmax())} is "
-         "one: it has no direction, so no cosine distance")
+    need(not silent.any(),
+         f"z must have no row of zeros, row {int(silent.argmax())} is one: "
+         "it has no direction, so no cosine distance")
 
 # %% ../nbs/workbench/33-probes.ipynb #33000019
 def check_features(z, y, names=("z", "y")):

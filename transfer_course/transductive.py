@@ -288,7 +288,7 @@ def adapt(
         params=learning(net.trunk if free else net, loss), watch=[objective, *seen],
         progress=progress, **how)
 
-# %% ../nbs/07-transductive.ipynb #7fa04d1d
+# %% ../nbs/07-transductive.ipynb #2bd1cc42
 def learning(net, loss):
     "The weights that learn: those of the network that are free, and those of the loss."
     weights = list(net.parameters())
@@ -302,7 +302,7 @@ def fitting(net, source, target, loss):
     need(source is not None or not compares,
          "loss compares source and target, but source is None: without source pictures "
          "take information_maximisation, mcc or self_training")
-    width = getattr(loss, "width", net.width)
+    width = loss.width if isinstance(loss, DANN) else net.width
     need(width == net.width, f"loss is a DANN for {width} features, "
                              f"but net gives {net.width}: write DANN(net.width)")
 

@@ -1,7 +1,4 @@
-"""The house: which room may import which, how much of a lesson is library, what a lesson may not hold, how wide and how long.
-
-A row in one of the lists OPEN_… is known to be untrue yet. It is a strict xfail: when it becomes true, the test asks for its removal.
-"""
+"""The house: which room may import which, how much of a lesson is library, what a lesson may not hold, how wide and how long."""
 import ast
 import re
 import subprocess
@@ -20,30 +17,6 @@ NOTEBOOKS = course.notebooks(NBS, course.OPEN_PARTS)
 LESSONS = [p for p in NOTEBOOKS if course.is_lesson(p)]
 WIDTH = 88
 ROOM = 350  # lines of an exported room
-
-# Not true yet
-# BEGIN OPEN
-OPEN_CIRCLES = ""
-OPEN_FLOORS = ""
-OPEN_PRIVATE = ""
-OPEN_SHARE = ""
-OPEN_AVERAGE = ""
-OPEN_RAISE = ""
-OPEN_CHECK = ""
-OPEN_WIDTH = """
-    workbench/00-door.ipynb workbench/30-training.ipynb workbench/32-cache.ipynb workbench/33-probes.ipynb
-    workbench/34-gabor_fit.ipynb"""
-OPEN_ROOMS = ""
-OPEN_RUFF = "notebooks are being narrowed"
-# END OPEN
-
-
-def table(values, untrue, name=str):
-    """The rows of a test; those that are not true yet are strict xfails."""
-    untrue = untrue.split()
-    assert set(untrue) <= {name(v) for v in values}, f"no such row: {set(untrue) - {name(v) for v in values}}"
-    xfail = pytest.mark.xfail(strict=True, reason="not true yet")
-    return [pytest.param(v, id=name(v), marks=[xfail] if name(v) in untrue else []) for v in values]
 
 
 # --- imports only go down ---------------------------------------------------------------------------------------------
@@ -98,7 +71,7 @@ def allowed(upper, lower):
     return b <= a
 
 
-@pytest.mark.parametrize("name", table([n for n in FILES if n not in OLD], OPEN_FLOORS))
+@pytest.mark.parametrize("name", [n for n in FILES if n not in OLD])
 def test_imports_only_go_down(name):
     up = [lower for lower in ARROWS[name] if not allowed(name, lower)]
     assert not up, f"{name} stands on floor {floor(name)} and imports {up}"
@@ -115,12 +88,12 @@ def reached(name, seen=()):
             seen = {*seen, more}
 
 
-@pytest.mark.parametrize("name", table(list(FILES), OPEN_CIRCLES))
+@pytest.mark.parametrize("name", list(FILES))
 def test_there_is_no_circle(name):
     assert name not in set(reached(name)), f"{name} needs itself"
 
 
-@pytest.mark.parametrize("name", table(list(FILES), OPEN_PRIVATE))
+@pytest.mark.parametrize("name", list(FILES))
 def test_private_names_stay_at_home(name):
     """A name that begins with _ belongs to its module, however it is reached."""
     tree = ast.parse(FILES[name].read_text(encoding="utf-8"))
@@ -169,19 +142,18 @@ def file_name(path): return path.name
 def place(path): return path.relative_to(NBS).as_posix()
 
 
-@pytest.mark.parametrize("path", table(LESSONS, OPEN_SHARE, file_name))
+@pytest.mark.parametrize("path", LESSONS, ids=file_name)
 def test_half_of_a_lesson_is_no_library(path):
     library, rest = SHARES[path]
     assert library <= rest, f"{library} of {library + rest} lines of code are exported: {library / (library + rest):.0%}"
 
 
-@pytest.mark.parametrize("most", table([0.42], OPEN_AVERAGE))
-def test_lessons_are_mostly_no_library(most):
+def test_lessons_are_mostly_no_library():
     library, rest = (sum(n) for n in zip(*SHARES.values()))
-    assert library <= most * (library + rest), f"{library} of {library + rest} lines of code are exported: {library / (library + rest):.0%}"
+    assert library <= 0.42 * (library + rest), f"{library} of {library + rest} lines of code are exported: {library / (library + rest):.0%}"
 
 
-@pytest.mark.parametrize("path", table(LESSONS, OPEN_RAISE, file_name))
+@pytest.mark.parametrize("path", LESSONS, ids=file_name)
 def test_a_lesson_raises_nothing(path):
     """Arguments are looked at by kinds in the annotations, same_length and need; the rest lives in the workbench."""
     bad = [n.lineno for s in code_cells(path) for n in ast.walk(parse(s)) if isinstance(n, ast.Raise) and not stub(s)]
@@ -193,7 +165,7 @@ def stub(source):
     return not exported(source) and "NotImplementedError" in source
 
 
-@pytest.mark.parametrize("path", table(LESSONS, OPEN_CHECK, file_name))
+@pytest.mark.parametrize("path", LESSONS, ids=file_name)
 def test_a_lesson_defines_no_checks(path):
     bad = [n.name for s in code_cells(path) for n in ast.walk(parse(s)) if isinstance(n, ast.FunctionDef) and re.match("_?check_", n.name)]
     assert not bad
@@ -201,7 +173,7 @@ def test_a_lesson_defines_no_checks(path):
 
 # --- how wide, how long -------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("path", table(NOTEBOOKS, OPEN_WIDTH, place))
+@pytest.mark.parametrize("path", course.notebooks(NBS), ids=place)
 def test_lines_fit_the_column_of_the_site(path):
     wide = [line for s in code_cells(path) for line in s.split("\n") if len(line) > WIDTH and not line.startswith("#| fig-alt:")]
     assert not wide, f"{len(wide)} lines have more than {WIDTH} characters, such as {max(wide, key=len)[:120]!r}"
@@ -210,13 +182,12 @@ def test_lines_fit_the_column_of_the_site(path):
 ROOMS = [n for n in FILES if notebook_of(FILES[n]).parent.name in ("workbench", "checks")]
 
 
-@pytest.mark.parametrize("name", table(ROOMS, OPEN_ROOMS))
+@pytest.mark.parametrize("name", ROOMS)
 def test_rooms_are_small(name):
     lines = len(FILES[name].read_text(encoding="utf-8").splitlines())
     assert lines <= ROOM, f"{name} has {lines} lines: cut it"
 
 
-@pytest.mark.xfail(bool(OPEN_RUFF), strict=True, reason=OPEN_RUFF)
 def test_ruff_finds_nothing():
     """Also that no two statements are joined by `;` in a notebook."""
     done = subprocess.run([sys.executable, "-m", "ruff", "check", "--output-format", "concise", "."], cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -240,7 +240,7 @@ def address(site):
     server.shutdown()
 
 
-FLIP = """box => [box.querySelector("input").value, box.querySelector("img").src.slice(-40) + box.querySelector("img").src.length,
+FLIP = """box => [box.querySelector("input").value, [...box.querySelector("img").src].reduce((sum, c) => (31 * sum + c.charCodeAt(0)) | 0, 0),
                   box.querySelector("output").textContent, box.querySelector("input").getAttribute("aria-valuetext")]"""
 
 
