@@ -147,19 +147,18 @@ def cache_keys(
     return {s: hashlib.sha256(t.encode()).hexdigest()[:40] for s, t in texts.items()}
 
 # %% ../nbs/workbench/32-cache.ipynb #15d9a5ed
-SAID = set() # what has been said once is not said again
+SAID = set() # what was said once
 
 def keys_if_told(net, x, stages):
     "The names of the cache files; None, said once, where a change would not be seen."
-    run = lambda: each_stage(net, take(x, 0, 1), stages)
     try:
-        if has_changing_hook(net, run): raise CantTell("a forward hook that changes it")
+        if has_changing_hook(net, lambda: each_stage(net, take(x, 0, 1), stages)):
+            raise CantTell("a forward hook that changes it")
         return cache_keys(net, x, stages)
-    except CantTell as e: why = f"the network holds {e}"
+    except CantTell as e: why = f"the features are not kept: the network holds {e}"
     if why not in SAID:
-        SAID.add(why)
-        warnings.warn(f"the features are not kept, each call computes them: {why}, "
-                      "and a change in that would not be seen", stacklevel=6)
+        warnings.warn(f"{why}, and a change in that would not be seen", stacklevel=6)
+    SAID.add(why)
 
 # %% ../nbs/workbench/32-cache.ipynb #264c3e8d
 class FeatureCache:
@@ -171,7 +170,7 @@ class FeatureCache:
         folder = cache_dir() / "features"
         folder.mkdir(exist_ok=True)
         self.key, self.rows, self.file = key, rows, None
-        self.width, self.done, self.crc = 0, 0, 0
+        self.width = self.done = self.crc = 0
         files = [folder / f"{key}.{end}" for end in ("npy", "part", "json")]
         self.path, self.part, self.note = files
         self.lock = locked(folder / key)
@@ -324,8 +323,8 @@ def extract_stages(
     x = check_request(net, x, size)
     with resizing(net, size), evaluating(net):
         batch_size = batch_size or fitting(net, x)
-        keys = keys_if_told(net, x, stages) if cache else None
-        if keys: return from_caches(keys, net, x, batch_size, progress)
+        if cache and (keys := keys_if_told(net, x, stages)):
+            return from_caches(keys, net, x, batch_size, progress)
         batches = zip(*stream(net, x, stages, batch_size, 0, progress))
         return dict(zip(stages, map(torch.cat, batches)))
 

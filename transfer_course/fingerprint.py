@@ -26,7 +26,8 @@ class CantTell(Exception):
     "Something whose code or content can't be read; its text says what."
 
 # %% ../nbs/workbench/04-fingerprint.ipynb #d2719c62
-INSTALLED = tuple({str(sysconfig.get_path(k)) for k in ("stdlib", "purelib", "platlib")})
+PLACES = ("stdlib", "purelib", "platlib")
+INSTALLED = tuple({str(sysconfig.get_path(k)) for k in PLACES})
 
 def is_known(f):
     "Is it of the course, of Python or of an installed package? Not yours, then."
@@ -49,7 +50,7 @@ BUILT_IN = (types.BuiltinFunctionType, types.MethodDescriptorType,
             types.WrapperDescriptorType, types.MethodWrapperType,
             types.GetSetDescriptorType, types.MemberDescriptorType, np.ufunc)
 INSIDE = set(vars(nn.Module()))  # what every module has
-NO_MATTER = {"card", "classes"}  # names and notes: they change no number
+NO_MATTER = {"card", "classes", "names_before"}  # notes: they change no number
 SKIPPED = {"__doc__", "__module__", "__dict__", "__weakref__", "__annotations__",
            "__qualname__", "__firstlineno__", "__static_attributes__", "__init__",
            "__parameters__", "__abstractmethods__", "_abc_impl", "__hash__"}
@@ -58,8 +59,10 @@ SKIPPED = {"__doc__", "__module__", "__dict__", "__weakref__", "__annotations__"
 class Fingerprint:
     "A sha256 of whatever it has read: values, code, networks."
     def __init__(self,
-        hooks=True): # take forward hooks in as well?
-        self.h, self.seen, self.hooks = hashlib.sha256(), {}, hooks
+        hooks=True,    # take forward hooks in as well?
+        weights=True): # and the weights and buffers of networks?
+        self.h, self.seen = hashlib.sha256(), {}
+        self.hooks, self.weights = hooks, weights
 
     def say(self, *words):
         self.h.update(repr(words).encode(errors="surrogatepass"))
@@ -136,7 +139,8 @@ def read_class(f, c):
 def read_thing(f, v):
     "An object of any class: the class and its attributes."
     kind = type(v)
-    slots = [s for c in kind.__mro__ for s in np.atleast_1d(getattr(c, "__slots__", ()))]
+    declared = [getattr(c, "__slots__", ()) for c in kind.__mro__]
+    slots = [s for names in declared for s in np.atleast_1d(names)]
     held = {s: getattr(v, s) for s in slots if hasattr(v, s) and s != "__dict__"}
     held |= getattr(v, "__dict__", {})
     if not held and is_known(kind) and not hasattr(v, "__dict__"):
@@ -147,9 +151,10 @@ def read_thing(f, v):
 
 # %% ../nbs/workbench/04-fingerprint.ipynb #aacec1f4
 def own_hooks(m):
-    "The forward hooks of a module: (dict that holds it, key, hook); not torch's own."
+    "Your forward hooks on a module: (dict that holds it, key, hook)."
+    bare = lambda h: h.func if isinstance(h, partial) else h
     return [(held, k, h) for held in (m._forward_pre_hooks, m._forward_hooks)
-            for k, h in held.items() if not type(h).__module__.startswith("torch.")]
+            for k, h in held.items() if not is_known(bare(h))]
 
 def read_hooks(f, m):
     for _, _, hook in own_hooks(m): f.read(hook)
@@ -167,8 +172,8 @@ def read_shell(f, m):
 def read_module(f, m):
     read_shell(f, m)
     if f.hooks: read_hooks(f, m)
-    for kind in (m._parameters, m._buffers, m._modules):
-        for name, v in kind.items(): f.say(name).read(v)
+    held = {**m._parameters, **m._buffers} if f.weights else {}
+    for name, v in {**held, **m._modules}.items(): f.say(name).read(v)
 
 # %% ../nbs/workbench/04-fingerprint.ipynb #312ec653
 def read_method(f, m): f.read(m.__self__).read(m.__func__)
@@ -194,9 +199,10 @@ READERS = [
 
 # %% ../nbs/workbench/04-fingerprint.ipynb #ab1149e3
 def fingerprint_of(
-    *values): # anything
+    *values, # anything
+    **how):  # hooks, weights: what to leave out of networks
     "The sha256 of values, code or networks; CantTell where they can't be read."
-    f = Fingerprint()
+    f = Fingerprint(**how)
     for v in values: f.read(v)
     return f.hex()
 
@@ -231,9 +237,10 @@ def changes(m, held, k, hook, args, out):
     if k in more: how = ({},)
     for n in (0, 1): # no item first: who counts items, counts none
         given = copied((args, out) if after else (args,), n)
+        before = versions(given)
         try: said = hook(m, given[0], *how, *given[1:])
         except (Exception, KeyboardInterrupt): continue
-        return said is not None or any(versions(given))
+        return said is not None or versions(given) != before
     return False # it gives nothing at all
 
 def has_changing_hook(
