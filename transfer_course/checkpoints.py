@@ -140,6 +140,7 @@ def fill(net, tensors, facts, name):
             f"path {name!r} holds weights that do not fit {facts['card']['name']}: "
             "it was saved from a changed network") from e
 
+# %% ../nbs/workbench/25-checkpoints.ipynb #56318e53
 def rebuilt(tensors, facts, name):
     "The network that the tensors and facts of a checkpoint describe, in eval mode."
     net = build(facts["card"]["name"])
@@ -164,6 +165,7 @@ def theirs(net, ours, tensors):
         return next((n for n in names if tensors[n].shape == ours[k].shape), None)
     return {k: found(k) for k in ours}
 
+# %% ../nbs/workbench/25-checkpoints.ipynb #ef4155fe
 def fill_in(net, tensors, rest, name):
     "Fill a network that is there; a warning lists what was left out on either side."
     ours = net.state_dict()

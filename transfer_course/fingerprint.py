@@ -110,6 +110,7 @@ def read_function(f, g):
         try: f.read(cell.cell_contents)
         except ValueError: f.say("empty")
 
+# %% ../nbs/workbench/04-fingerprint.ipynb #1c9d4198
 def read_code(f, code, names):
     f.say(code.co_code, code.co_names, code.co_varnames, code.co_freevars)
     for c in code.co_consts:

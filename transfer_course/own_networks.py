@@ -55,6 +55,25 @@ def scores_before(module, pre, x):
          "return one tensor")
     return want
 
+# %% ../nbs/workbench/27-own_networks.ipynb #42dd0a0a
+def chain_of(module, stages, pre, x, want):
+    "Its children, one after the other; None if they don't give the scores it gives."
+    children = dict(module.named_children())
+    used = list(stages or (n for n, m in children.items() if is_block(m)))
+    trunk = nn.Sequential(OrderedDict((n, children[n]) for n in used))
+    net = Backbone(trunk, tail_of(module, used), pre)
+    same = used and outputs_of(net.head) and same_scores(net, want, x)
+    need(same or not stages, f"stages {stages} are no chain that gives module's scores, "
+         "it does more between them: leave stages out, and it is one stage")
+    return net if same else None
+
+def whole_of(module, pre, x, want):
+    "All but its last linear layer as one stage."
+    net = Backbone(*without_head(module), pre)
+    need(same_scores(net, want, x), "module's last linear layer does not give its "
+         "scores: let forward end with it")
+    return net
+
 # %% ../nbs/workbench/27-own_networks.ipynb #34ce73f7
 @door
 def wrap(
@@ -79,15 +98,8 @@ def wrap(
     card = dict(name=name or type(module).__name__, source="a network of your own")
     with torch.no_grad():
         want = scores_before(module, pre, x)
-        used = list(stages or (n for n, m in children.items() if is_block(m)))
-        trunk = nn.Sequential(OrderedDict((n, children[n]) for n in used))
-        net = Backbone(trunk, tail_of(module, used), pre, classes, card)
-        if not used or not outputs_of(net.head) or not same_scores(net, want, x):
-            need(not stages, f"stages {used} are no chain that gives module's scores, "
-                 "it does more between them: leave stages out, and it is one stage")
-            net = Backbone(*without_head(module), pre, classes, card)
-            need(same_scores(net, want, x), "module's last linear layer does not give "
-                 "its scores: let forward end with it")
+        net = chain_of(module, stages, pre, x, want) or whole_of(module, pre, x, want)
+    net.classes, net.card = classes, card
     ids = {id(t): k for k, t in was.items()}
     ours = net.state_dict(keep_vars=True)
     net.names_before = {k: ids.get(id(t)) for k, t in ours.items()}

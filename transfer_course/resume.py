@@ -56,6 +56,7 @@ def of_task(task):
     "Pictures and labels of the parts that a run sees."
     return fingerprint_of([task.x_train, task.y_train, task.x_valid, task.y_valid])
 
+# %% ../nbs/workbench/38-resume.ipynb #4e23e796
 def of_optimizer(opt, net):
     "Class and settings; of each group its settings and the names of its weights."
     names = {id(p): name for name, p in net.named_parameters()}
@@ -131,6 +132,7 @@ def load_state(
     check_same(name, state, settings, own)
     return state
 
+# %% ../nbs/workbench/38-resume.ipynb #abe7c612
 def check_same(name, state, settings, own):
     "ValueError, one sentence, where a checkpoint is of another run."
     anew, was = "take another file name, or delete it to start anew", state["settings"]

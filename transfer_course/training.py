@@ -172,6 +172,7 @@ def losses(self: Run,
              f"({said.partition(chr(10))[0][:80]}): write weights.float()")
         raise
 
+# %% ../nbs/workbench/30-training.ipynb #e8f8b97f
 @patch
 def step(self: Run,
          x, y): # a batch
@@ -253,6 +254,7 @@ def check_schedule(sched):
     need(not wants, "schedule must give a scheduler that is stepped without arguments, "
          f"got {type(sched).__name__}: take one_cycle, constant or another of torch's")
 
+# %% ../nbs/workbench/30-training.ipynb #5988443b
 def begin_run(net, task, checkpoint, numbers, functions, augment, params, watch):
     "A run where accelerate puts it; it goes on from the checkpoint, if there is one."
     acc = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True))

@@ -154,6 +154,7 @@ def pickled_names(path):
     except ValueError: pass
     return found
 
+# %% ../nbs/workbench/21-weights.ipynb #4cbe1806
 def why_unread(path):
     "What is wrong with a file of weights that could not be read, and what to do."
     names = [n for n in pickled_names(path) if n.rpartition(".")[2] not in PLAIN
@@ -190,6 +191,7 @@ def read_tensors(
 
 STATES = ("state_dict", "model_state_dict", "model", "net", "network")
 
+# %% ../nbs/workbench/21-weights.ipynb #3300128b
 def read_state(
     path): # a file that somebody's training wrote
     """The weights in a training checkpoint, and the names of what else is there.
