@@ -17,7 +17,7 @@ from .backbone import (
     evaluating, fit_head, guesses, linear_head, outputs_of, pool, resize, summary)
 from .checkpoints import build, load_checkpoint
 from .course import renamed
-from .door import Count, Place, door, need
+from .door import Count, door, need
 from .own_networks import wrap
 from .textnets import TextBackbone, Tokenize, check_texts, load_minilm
 from .weights import (
@@ -94,9 +94,3 @@ OLD = {name: f"{room}.{name}" for room, names in MOVED.items() for name in names
 
 __getattr__ = renamed("backbones", centre="center_crop", describe="summary",
                       sha256="files.file_hash", **OLD)
-
-# %% ../nbs/workbench/29-backbones.ipynb #800b8f44
-def check_count(value, name, least=1): return Count(least).check(name, value)
-
-def check_place(path, argument="path", suffix=None):
-    return Place(suffix).check(argument, path)

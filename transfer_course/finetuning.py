@@ -15,33 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from transfer_course.door import (
-    Count,
-    Dropout,
-    Flag,
-    Function,
-    Number,
-    Place,
-    Rate,
-    Seed,
-    Weight,
-    door,
-    need,
-)
-
-# %% ../nbs/04-finetuning.ipynb #e3886b8a
-from . import backbones
-from .backbone import ABackbone, batched, outputs_of
+from .backbone import ABackbone, batched, fit_head, outputs_of
 from .course import renamed, renamed_arguments
-from transfer_course.frozen import (
-    Change,
-    OldHead,
-    RateRatio,
-    join_logs,
-    seen_plan,
-    split_at,
-    without_frozen,
-)
+from .door import (
+    Count, Dropout, Flag, Function, Number, Place, Rate, Seed, Weight, door, need)
+from .frozen import (
+    Change, OldHead, RateRatio, join_logs, seen_plan, split_at, without_frozen)
 from .training import Trainable, accuracy, fit
 
 # %% ../nbs/04-finetuning.ipynb #d6257537
@@ -116,8 +95,8 @@ def train_above(
 
 # %% ../nbs/04-finetuning.ipynb #3efd705c
 def head_for(net, task, dropout=0., seed=0):
-    "The head by the course's rule for heads: `backbones.fit_head`; with dropout."
-    backbones.fit_head(net, task.classes, seed, dropout)
+    "The head by the course's rule for heads: `fit_head`; with dropout."
+    fit_head(net, task.classes, seed, dropout)
     for m in net.head.modules():
         if isinstance(m, nn.Dropout): m.p = dropout
     return net
@@ -307,5 +286,4 @@ __getattr__ = renamed(
     put_memory="set_bn_stats", memory_held="frozen_bn", cut="frozen.split_at",
     Kept="frozen.CachedFeatures", AsMaps="frozen.FeatureMaps",
     fits_in_memory="frozen.fits_in_memory", joined="frozen.join_logs",
-    verdict="compare.compare",
-    fit_head="head_for")
+    verdict="compare.compare")

@@ -63,8 +63,8 @@ def chain_of(module, stages, pre, x, want):
     trunk = nn.Sequential(OrderedDict((n, children[n]) for n in used))
     net = Backbone(trunk, tail_of(module, used), pre)
     same = used and outputs_of(net.head) and same_scores(net, want, x)
-    need(same or not stages, f"stages {stages} are no chain that gives module's scores, "
-         "it does more between them: leave stages out, and it is one stage")
+    need(same or not stages, f"stages {stages} are no chain that gives module's "
+         "scores, it does more between them: leave stages out, and it is one stage")
     return net if same else None
 
 def whole_of(module, pre, x, want):

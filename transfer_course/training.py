@@ -35,7 +35,7 @@ from .door import (
 from .measures import accuracy, balanced_accuracy, confusion
 from .records import Log, environment, write_result
 from transfer_course.resume import (
-    belongings, epoch_seed, lent_generators, load_state, restore, save_checkpoint,
+    belongings, epoch_seed, keep_checkpoint, lent_generators, load_state, restore,
     settings_of)
 
 # %% ../nbs/workbench/30-training.ipynb #5d1f0a11
@@ -319,7 +319,7 @@ def train_epochs(run, patience=None, checkpoint=None, progress=True):
                 run.epoch(bar)
                 is_best = patience and log.best()["epoch"] == len(log.rows)
                 if is_best: run.best = copy.deepcopy(run.net.state_dict())
-                if checkpoint: save_checkpoint(checkpoint, run)
+                if checkpoint: keep_checkpoint(checkpoint, run)
         except KeyboardInterrupt: log.interrupted = True
     if run.best is not None: run.net.load_state_dict(run.best)
     run.net.eval()
