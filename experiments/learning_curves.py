@@ -6,7 +6,7 @@ and from scratch for four times as many steps -> learning_longer.json.
     python experiments/learning_curves.py controls     # the two controls alone, some minutes
     python experiments/learning_curves.py     # about a quarter of an hour on two idle cores; killed and started again, it goes on
 
-The learning rate of each start is chosen on the validation part of each target, at 15 labels a class, with a seed that is not used afterwards.
+The learning rate of each start is chosen on the validation part of each target, at 15 labels per class, with a seed that is not used afterwards.
 --bf16 trains in bfloat16, twice as fast on a processor that has it.
 """
 import json
@@ -18,7 +18,7 @@ from transfer_course import learning_curves, records, training
 from transfer_course.learning_curves import STARTS, TARGETS, learn, shuffled_weights
 
 LABELS = [2, 5, 15, 50]
-WATCHED = 15  # labels a class at which every epoch is measured on the validation part
+WATCHED = 15  # labels per class at which every epoch is measured on the validation part
 RATES = [1e-3, 3e-3]
 SEEDS = range(5)
 ARMS = STARTS | {"shuffled weights": shuffled_weights}

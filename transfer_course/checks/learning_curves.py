@@ -17,7 +17,7 @@ from ..course import result
 
 # %% ../../nbs/checks/01-learning_curves.ipynb #d3764eb9
 @exercise("01-1", "Look at the row of materials in `gain`.",
-          "The column is 2 labels a class.")
+          "The column is 2 labels per class.")
 def gain_check(guess):
     guess = need_guess(guess, "a gain in points")
     runs = [r for r in result("learning_curves")["rows"]
