@@ -15,32 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from transfer_course.door import (
-    Count,
-    Dropout,
-    Flag,
-    Function,
-    Number,
-    Place,
-    Rate,
-    Seed,
-    Weight,
-    door,
-    need,
-)
-
-# %% ../nbs/04-finetuning.ipynb #e3886b8a
 from .backbone import ABackbone, batched, outputs_of
 from .course import renamed, renamed_arguments
-from transfer_course.frozen import (
-    Change,
-    OldHead,
-    RateRatio,
-    join_logs,
-    seen_plan,
-    split_at,
-    without_frozen,
-)
+from .door import (
+    Count, Dropout, Flag, Function, Number, Place, Rate, Seed, Weight, door, need)
+from .frozen import (
+    Change, OldHead, RateRatio, join_logs, seen_plan, split_at, without_frozen)
 from .training import Trainable, accuracy, fit
 
 # %% ../nbs/04-finetuning.ipynb #d6257537

@@ -20,33 +20,15 @@ from torch import nn
 
 # %% ../nbs/06-inductive.ipynb #082269bf
 from . import training
-from .backbones import Backbone, batched, evaluating, linear_head
+from .backbone import Backbone, batched, evaluating, linear_head
 from .course import renamed
-from transfer_course.multitask import (
-    AMultiTask,
-    PictureNet,
-    TaskClasses,
-    column_of,
-    load,
-    parts_of,
-    type_name,
-)
+from .door import (
+    Count, Function, Kind, OneOf, Positive, Rate, Seed, Weight, door, need)
+from .multitask import (
+    AMultiTask, PictureNet, TaskClasses, column_of, load, parts_of, type_name)
 from .small import shared_net
 
 # %% ../nbs/06-inductive.ipynb #4f5d7d4f
-from transfer_course.door import (
-    Count,
-    Function,
-    Kind,
-    OneOf,
-    Positive,
-    Rate,
-    Seed,
-    Weight,
-    door,
-    need,
-)
-
 _all_ = ["load"]
 
 # %% ../nbs/06-inductive.ipynb #7a87c467
