@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
-from .backbone import ABackbone, check_stage, evaluating, pool
+from .backbone import (
+    ABackbone, Pooling, check_stage, evaluating, pool as pooled)
 from .door import Count, Flag, Pictures, door, need
 from .files import cache_dir, locked, write_whole
 from .textnets import TextBackbone, check_texts
@@ -28,14 +29,15 @@ from .textnets import TextBackbone, check_texts
 def each_stage(
     net,     # a Backbone in eval mode
     x,       # a batch: uint8 N×C×H×W, or a list of sentences
-    stages): # names of stages
+    stages,  # names of stages
+    how="mean"): # how a map becomes one row: see `pool`
     "Features at several stages from one pass: a list of N×D float32, on the CPU."
     if isinstance(net, TextBackbone):
         return [z.float().cpu() for z in net.features_at(x, stages)]
     z, found = net.preprocess(x.to(next(net.parameters()).device)), {}
     for name, module in net.trunk.named_children():
         z = module(z)
-        if name in stages: found[name] = pool(z).float().cpu()
+        if name in stages: found[name] = pooled(z, how).float().cpu()
         if len(found) == len(set(stages)): break
     return [found[s] for s in stages]
 
@@ -67,12 +69,12 @@ def finite(z, first, stage):
     return z
 
 # %% ../nbs/workbench/32-cache.ipynb #9b7d06bb
-def stream(net, x, stages, batch_size, start=0, progress=True):
+def stream(net, x, stages, batch_size, start=0, progress=True, how="mean"):
     "Features batch by batch, from item `start` on: lists of N×D, one for each stage."
     with tqdm(total=len(x), initial=start, desc="features", unit="item", leave=False,
               disable=None if progress else True) as bar:
         for batch in pieces(x, batch_size, start):
-            zs = each_stage(net, batch, stages)
+            zs = each_stage(net, batch, stages, how)
             yield [finite(z, bar.n, s) for s, z in zip(stages, zs)]
             bar.update(len(batch))
 
@@ -140,10 +142,11 @@ FORMAT = 2  # of the cache files; another number makes all of them foreign
 def cache_keys(
     net,     # a Backbone
     x,       # pictures or sentences
-    stages): # names of stages
+    stages,  # names of stages
+    how="mean"): # how a map becomes one row
     "The name of the cache file for each stage: a dict."
     weights = weights_keys(net, max(stages, key=net.stages.index))
-    facts = [FORMAT, fingerprint(x), preprocess_key(net)]
+    facts = [FORMAT, fingerprint(x), preprocess_key(net)] + [how] * (how != "mean")
     texts = {s: json.dumps([*facts, s, weights[s]]) for s in stages}
     return {s: hashlib.sha256(t.encode()).hexdigest()[:40] for s, t in texts.items()}
 
@@ -229,23 +232,23 @@ class FeatureCache:
         if whole: os.replace(self.part, self.path)
 
 # %% ../nbs/workbench/32-cache.ipynb #38f63e96
-def fill_caches(caches, net, x, batch_size, progress):
+def fill_caches(caches, net, x, batch_size, progress, how="mean"):
     "Compute what is missing in the caches ({stage: FeatureCache}), batch by batch."
     for c in caches.values(): c.recall(c.part)
     start = min(c.done for c in caches.values())
     for c in caches.values(): c.rewind(start)
     try:
-        for zs in stream(net, x, list(caches), batch_size, start, progress):
+        for zs in stream(net, x, list(caches), batch_size, start, progress, how):
             for c, z in zip(caches.values(), zs): c.append(z)
     finally:
         for c in caches.values(): c.close()
 
 # %% ../nbs/workbench/32-cache.ipynb #f20ed16e
-def from_caches(net, x, stages, batch_size, progress):
+def from_caches(net, x, stages, batch_size, progress, how="mean"):
     """{stage: features} from disk; what is missing there is computed first.
 
     Two processes don't write the same file at once."""
-    keys = cache_keys(net, x, stages)
+    keys = cache_keys(net, x, stages, how)
     caches = {s: FeatureCache(key, len(x)) for s, key in keys.items()}
     found = {s: c.read() for s, c in caches.items()}
     if any(z is None for z in found.values()):
@@ -253,7 +256,7 @@ def from_caches(net, x, stages, batch_size, progress):
             for c in sorted(caches.values(), key=lambda c: c.key):
                 stack.enter_context(c.lock)
             missing = {s: c for s, c in caches.items() if c.read() is None}
-            if missing: fill_caches(missing, net, x, batch_size, progress)
+            if missing: fill_caches(missing, net, x, batch_size, progress, how)
         found = {s: c.read() for s, c in caches.items()}
     for s, z in found.items():
         if z is None: raise OSError(
@@ -281,11 +284,13 @@ def check_pictures(x):
     return x
 
 # %% ../nbs/workbench/32-cache.ipynb #c53ce93f
-def check_request(net, x, size):
+def check_request(net, x, size, pool="mean"):
     "What the network can read, seen before any work: x, or one sentence."
     if isinstance(net, TextBackbone):
         need(size is None, "size must be None for a network that reads sentences, "
              f"got {size!r}: leave it out")
+        need(pool == "mean", "pool must be 'mean' for a network that reads sentences, "
+             f"got {pool!r}: leave it out")
         return check_texts(x)
     if size is not None: Count(net.preprocess.least).check("size", size)
     check_pictures(x)
@@ -302,17 +307,18 @@ def extract_stages(
     size=None,      # side in pixels to resize to; None: as the network has it
     batch_size: Count() | None = None, # items at a time, None: see `fitting`
     cache: Flag = True,     # keep the result in the cache folder, and look for it there
-    progress: Flag = True): # show a progress bar
+    progress: Flag = True,  # show a progress bar
+    pool: Pooling = "mean"): # "max", or k: the means of the tiles of a k×k grid
     "As `extract`, at several stages from one pass: a dict {stage: N×D}."
     if not isinstance(stages, (list, tuple, type(None))) or stages == []:
         raise TypeError(f"stages must be a list of names, got {stages!r}: "
                         "such as ['stage5', 'top']")
     stages = [check_stage(net, s) for s in stages or net.stages]
-    x = check_request(net, x, size)
+    x = check_request(net, x, size, pool)
     with resizing(net, size), evaluating(net):
         batch_size = batch_size or fitting(net, x)
-        if cache: return from_caches(net, x, stages, batch_size, progress)
-        batches = zip(*stream(net, x, stages, batch_size, 0, progress))
+        if cache: return from_caches(net, x, stages, batch_size, progress, pool)
+        batches = zip(*stream(net, x, stages, batch_size, 0, progress, pool))
         return dict(zip(stages, map(torch.cat, batches)))
 
 # %% ../nbs/workbench/32-cache.ipynb #d8ba4806
@@ -324,14 +330,16 @@ def extract(
     size=None,      # side in pixels to resize to; None: as the network has it
     batch_size: Count() | None = None, # items at a time: speed and memory, nothing else
     cache: Flag = True,     # keep the result in the cache folder, and look for it there
-    progress: Flag = True): # show a progress bar
+    progress: Flag = True,  # show a progress bar
+    pool: Pooling = "mean"): # "max", or k: the means of the tiles of a k×k grid
     """Features N×D (float32) of pictures or sentences at a stage of a frozen network.
 
     Computed a batch at a time and kept in a memory-mapped .npy file under a key of
-    weights, data, stage and preprocessing. Killed half-way, the next call goes on where
-    it was; a damaged or foreign file is made again. A dataset is read twice, once for
-    its key; labels beside its pictures are left out. TypeError or ValueError, one
-    sentence, for what can't work. Donahue et al. 2014, arXiv:1310.1531; Razavian et al.
+    weights, data, stage, preprocessing and pooling. Killed half-way, the next call goes
+    on where it was; a damaged or foreign file is made again. A dataset is read twice,
+    once for its key; labels beside its pictures are left out. TypeError or ValueError,
+    one sentence, for what can't work. Donahue et al. 2014, arXiv:1310.1531; Razavian et al.
     2014, doi:10.1109/CVPRW.2014.131."""
     stage = check_stage(net, stage)
-    return extract_stages(net, x, [stage], size, batch_size, cache, progress)[stage]
+    how = dict(size=size, batch_size=batch_size, cache=cache, progress=progress)
+    return extract_stages(net, x, [stage], pool=pool, **how)[stage]
