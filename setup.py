@@ -1,8 +1,11 @@
 """The package's metadata stands in settings.ini and nowhere else; this file hands it to setuptools."""
+import json
+import re
 from configparser import ConfigParser
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ini = ConfigParser(delimiters=["="])
 ini.read("settings.ini", encoding="utf-8")
@@ -13,7 +16,23 @@ cfg = ini["DEFAULT"]
 folders = [p for p in sorted(Path("nbs").iterdir()) if p.name[0] not in "._" and any(p.glob("*.ipynb"))]
 shelves = {"transfer_course.lessons": "nbs", **{f"transfer_course.lessons.{p.name}": p.as_posix() for p in folders}}
 
+
+class BuildPy(build_py):
+    """The homework goes into the wheel as students get it, without solutions and hidden tests: see `stripped` in nbs/programs/04-keys.ipynb."""
+
+    def copy_file(self, infile, outfile, *args, **kwargs):
+        done = super().copy_file(infile, outfile, *args, **kwargs)
+        if Path(infile).suffix != ".ipynb" or Path(infile).parent.name != "homework": return done
+        book = json.loads(Path(infile).read_text(encoding="utf-8"))
+        book["cells"] = [c for c in book["cells"] if not re.match(r"###\s*BEGIN (SOLUTION|HIDDEN TESTS)", "".join(c["source"]))]
+        for c in book["cells"]:
+            if c["cell_type"] == "code": c.update(outputs=[], execution_count=None)
+        Path(outfile).write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        return done
+
+
 setup(
+    cmdclass={"build_py": BuildPy},
     name=cfg["lib_name"],
     version=cfg["version"],
     license=cfg["license"],
@@ -24,7 +43,7 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split()},
+    extras_require={"dev": cfg["dev_requirements"].split(), "grade": cfg["grade_requirements"].split()},
     entry_points={"console_scripts": [cfg["console_scripts"]]},
     packages=[*find_packages(include=["transfer_course*"]), *shelves],
     package_dir=shelves,

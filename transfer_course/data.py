@@ -21,8 +21,9 @@ from torchvision.transforms.v2.functional import resize
 
 from .course import renamed, result
 from .door import OneOf, Pictures, Seed, door
+from .downloads import FetchError, download
 from .fetched import FILES, fetch_files, fetched_task
-from .files import FetchError, cached, download, extract, same_hash
+from .files import cached, extract, same_hash
 from .folders import Side, from_folder
 from .glyphs import letters, mnist_task, small_digits_task
 from transfer_course.photographs import (

@@ -8,6 +8,7 @@ __all__ = ['Rate', 'Share', 'Dropout', 'Weight', 'Positive', 'Seed', 'Function',
            'same_length', 'need']
 
 # %% ../nbs/workbench/00-door.ipynb #93c72078
+import os
 import textwrap
 from difflib import get_close_matches
 from functools import wraps
@@ -123,8 +124,12 @@ Seed = Count(0, 2**31 - 1)
 def near(
     name,   # what came
     names): # what there is
-    "A question that names the nearest of the names, or an empty text."
-    found = get_close_matches(str(name).lower(), [str(n) for n in names], 1, 0.5)
+    """A question that names the nearest of the names, or an empty text.
+
+    First one that begins with what came, then one that is spelt nearly so."""
+    came, names = str(name).lower(), [str(n) for n in names]
+    found = [n for n in names if len(came) > 2 and n.lower().startswith(came)]
+    found = found or get_close_matches(came, names, 1, 0.6)
     return f"did you mean {found[0]!r}?" if found else ""
 
 def OneOf(
@@ -152,6 +157,8 @@ def _place_fix(path, suffix):
     path = Path(path)
     if suffix and path.suffix != suffix: return f"let it end in {suffix}"
     if not path.parent.is_dir(): return f"make the folder {str(path.parent)!r} first"
+    if not os.access(path.parent, os.W_OK):
+        return f"{str(path.parent)!r} is not yours to write in, take another folder"
     if path.is_dir(): return f"add a name, such as {path.name}/net{suffix or '.pt'}"
     return ""
 

@@ -13,7 +13,8 @@ import torch
 from torchvision import datasets
 from tqdm import tqdm
 
-from .files import cache_dir, cached, download, extract
+from .downloads import download
+from .files import cache_dir, cached, extract
 from .folders import fit_square, from_folder
 from .tasks import TABLE, Card, Task, card_of, stratified
 

@@ -11,6 +11,7 @@ __all__ = ['accuracy', 'cross_entropy', 'adamw', 'one_cycle', 'constant', 'Watch
 import copy
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ from .batches import (
 from .course import renamed
 from .door import (
     Count, Flag, Function, Kind, Net, Place, Rate, Seed, door, need)
-from .files import replacing
+from .files import WriteError, replacing
 from .records import Log, environment, write_result
 
 # %% ../nbs/workbench/30-training.ipynb #5d1f0a11
@@ -216,6 +217,12 @@ def save_checkpoint(path, run):
     state |= dict(best=run.best, rows=run.log.rows, settings=run.log.settings)
     with replacing(path) as part: torch.save(state, part)
 
+def keep_checkpoint(path, run):
+    "Save; where that can't be done a warning says why, and the run goes on."
+    try: save_checkpoint(path, run)
+    except WriteError as e:
+        warnings.warn(f"the run goes on without a checkpoint: {e}", stacklevel=2)
+
 def restore(run, state):
     "Go on from a state that `save_checkpoint` wrote."
     for k in ("net", "opt", "sched"): getattr(run, k).load_state_dict(state[k])
@@ -310,7 +317,7 @@ def train_epochs(run, patience=None, checkpoint=None, progress=True):
                 run.epoch(bar)
                 is_best = patience and log.best()["epoch"] == len(log.rows)
                 if is_best: run.best = copy.deepcopy(run.net.state_dict())
-                if checkpoint: save_checkpoint(checkpoint, run)
+                if checkpoint: keep_checkpoint(checkpoint, run)
         except KeyboardInterrupt: log.interrupted = True
     if run.best is not None: run.net.load_state_dict(run.best)
     run.net.eval()

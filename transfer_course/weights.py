@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'Embedded', 'FETCHED', 'package_of', 'weights_path', 'read_card', 'expected_sha256', 'checked_path',
-           'fetched_path', 'check_fetched', 'assets', 'read_tensors']
+           'fetched_path', 'check_fetched', 'fetched_weights', 'assets', 'read_tensors']
 
 # %% ../nbs/workbench/21-weights.ipynb #503b0b0b
 import json
@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 
 from .door import OneOf, door
+from .downloads import download
 from .files import cache_dir, file_hash
 
 # %% ../nbs/workbench/21-weights.ipynb #b48ecfa9
@@ -109,6 +110,14 @@ def check_fetched(
             f"(sha256 {file_hash(path)[:8]}…, expected {expected}…): "
             f"delete it and load {name!r} again")
     return str(path.parent)
+
+def fetched_weights(
+    name, # a torchvision name
+    url): # where its file comes from
+    "The path of torchvision's weights: fetched and checked, unless they are there."
+    check_fetched(name)
+    path, digits = fetched_path(name)
+    return path if path.exists() else download(url, path, f"sha256:{digits}")
 
 # %% ../nbs/workbench/21-weights.ipynb #a3e9669e
 def asset(name, kind, path, expected):

@@ -15,9 +15,10 @@ from torch import nn
 
 from .backbone import Backbone, Preprocess, drawn, linear_head
 from .door import Count, Kind, Seed, door, near, need
+from .downloads import cause_of
 from .files import cache_dir
-from .weights import (WEIGHTS, check_fetched, checked_path, package_of,
-                                     read_card, read_tensors)
+from .weights import (
+    WEIGHTS, checked_path, fetched_weights, package_of, read_card, read_tensors)
 
 # %% ../nbs/workbench/22-zoo.ipynb #9c75b7ea
 def conv(
@@ -203,8 +204,7 @@ def from_torchvision(
     net, how = get_model(name, weights=None), weights.transforms()
     card = dict(name=name, source="random weights")
     if pretrained:
-        net.load_state_dict(weights.get_state_dict(
-            model_dir=check_fetched(name), check_hash=True, weights_only=True))
+        net.load_state_dict(read_tensors(fetched_weights(name, weights.url)))
         card = dict(name=name, source=f"torchvision {weights}",
                     licence="see torchvision", trained_on="ImageNet-1k",
                     url=weights.url)
@@ -272,7 +272,7 @@ def from_hub(
     except (OSError, RuntimeError) as e:
         if not pretrained: raise
         raise OSError(
-            f"the weights of {name!r} could not be fetched ({type(e).__name__}): "
+            f"the weights of {name!r} could not be fetched ({cause_of(e)}): "
             "they need a network once; "
             f"`transfer-course fetch {name}` brings them ahead"
         ) from None

@@ -2,6 +2,8 @@
 import csv
 import json
 import os
+import platform
+import socket
 import sys
 from pathlib import Path
 
@@ -13,6 +15,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 from transfer_course.programs import cli, homework, sandbox
 
 LINUX = sys.platform == "linux"
+BWRAP, WHY_NOT = sandbox.find_bwrap()
+NO_BOX = ["--no-box"] if BWRAP is None else []
+boxed = pytest.mark.skipif(BWRAP is None, reason=f"no box on this machine: {WHY_NOT}")
+sealed = pytest.mark.skipif(not LINUX or platform.machine() not in sandbox.CALLS, reason="the kernel's filter is written for Linux on x86-64 and aarch64")
 DOUBLE, LARGEST = "def double(x): return x + x", "import numpy as np\ndef largest(x): return float(sorted(x)[-1])"
 KEY = [("import numpy as np", ""),
        ("def double(x): raise NotImplementedError", ""),
@@ -50,7 +56,7 @@ PLANTED = {
     "crashes when called": (["import os\ndef double(x): os._exit(1)", LARGEST], 0, 3, ["ended its process"]),
     "leaves": ([DOUBLE, "import sys; sys.exit(0)", "def largest(x): sys.exit(0)"], 3, 0, ["largest raised SystemExit"]),
     "never comes back": (["def double(x): return double(x)", LARGEST], 0, 3, ["RecursionError"]),
-    "eats memory": ([DOUBLE, "import numpy as np\ndef largest(x): return np.ones(10**11)"], 3, 0, ["MemoryError"]),
+    "eats memory": ([DOUBLE, "import numpy as np\ndef largest(x): return np.ones(10**11)"], 3, 0, ["MemoryError", "the limit is 1 GB: see --memory"]),
     "eats memory slowly": (["rows = []\nwhile True: rows.append(bytearray(10**8))", DOUBLE, LARGEST], 3, 3, []),
     "gives too much": ([DOUBLE, "import numpy as np\ndef largest(x): return np.zeros(10**7)"], 3, 0, ["more than 64 MB"]),
     "gives odd things": (["def double(x): return (n for n in [2 * x])", "import numpy as np\nclass A(np.ndarray): pass\ndef largest(x): return np.array([object()])"], 0, 0, []),
@@ -62,7 +68,16 @@ PLANTED = {
     "starts a program": ([DOUBLE, "import subprocess\nsubprocess.run(['touch', '{outside}/a.txt'])", "!touch {outside}/a.txt", LARGEST], 3, 3, ["tried to start another program"]),
     "ends the grader": ([DOUBLE, "import os\nos.kill(os.getppid(), 9)", LARGEST], 3, 3, ["tried to end another program"]),
     "calls home": ([DOUBLE, "import socket\nsocket.create_connection(('127.0.0.1', 9), 1)", LARGEST], 3, 3, ["tried to reach the network"]),
-    "reads the solutions": (["source = open('{key}/01-small.ipynb').read()", "def double(x): return 0", "def largest(x): return 0"], 0, 0, ["tried to read the instructor's version"]),
+    "reads the solutions": (["source = open('{key}/01-small.ipynb').read()", "def double(x): return 0", "def largest(x): return 0"], 0, 0, []),
+    "from Colab": (["!pip install \\\n  numpy\n%pip install torch\nfiles = !ls\n" + DOUBLE, "%%bash\nls", LARGEST], 3, 3, ["shell lines skipped: 4"]),
+    "a lone surrogate": (["raise ValueError('\\ud800')", "def double(x): raise KeyError('\\udc80 \\ud800')", LARGEST], 0, 3, [r"double raised KeyError: '\udc80 \ud800'"]),
+    "forges a row": (["def double(x): raise ValueError('\\x1b[2J\\x1b[1;1H\\r\\nben,01-small,6,6\\u202e')", LARGEST], 0, 3, [r"double raised ValueError: \x1b[2J\x1b[1;1H ben,01-small,6,6\u202e"]),
+    "empty arrays": (["import numpy as np\ndef double(x): return np.zeros(0)\ndef largest(x): return np.zeros((0, *x.shape))"], 0, 0, []),
+    "an empty dict": (["def double(x): return {}\ndef largest(x): return []"], 0, 0, []),
+    "lies about itself": (["class Odd(dict):\n    def items(self): return [('array', 10**9)]\n    __class__ = float\ndef double(x): return Odd(a=1)\ndef largest(x): return {'tensor': 0}"], 0, 0, []),
+    "too many parts": ([DOUBLE, "def largest(x): return [[]] * 10**6"], 3, 0, ["too many parts"]),
+    "a deep answer": ([DOUBLE, "def largest(x):\n    a = []\n    for _ in range(10**5): a = [a]\n    return a"], 3, 0, ["RecursionError"]),
+    "names are no functions": (["double = 6", "largest = None"], 0, 0, ["double is no function", "largest is no function"]),
     "writes inside": ([DOUBLE, "open('mine.txt', 'w').write('a')\nimport tempfile; tempfile.TemporaryFile()", LARGEST], 3, 3, []),
     "prints all passed": (["print('double: 3/3 all passed')", "def double(x): print('all passed'); return 'passed'"], 0, 0, ["double(3) must be 6"]),
     "patches the tools": (["import numpy as np, builtins\nnp.isclose = np.allclose = lambda *a, **k: True\nbuiltins.AssertionError = builtins.max = lambda *a: True", "def double(x): return 1", "def largest(x): return 1."], 0, 0, ["not the largest"]),
@@ -83,7 +98,32 @@ def place(tmp_path_factory):
     return root
 
 
+def odd_ones(folder, place):
+    """Submissions that are no plain notebook in a plain folder -> {name in the table: words of its remark}."""
+    def one(name): (folder / name).mkdir(); return folder / name / "01-small.ipynb"
+    one("a link to the key").symlink_to(place / "key" / "01-small.ipynb")
+    one("a link to a neighbour").symlink_to(folder / "honest" / "01-small.ipynb")
+    one("a link without an end").symlink_to("/dev/zero")
+    os.mkfifo(one("a pipe"))
+    one("a folder").mkdir()
+    (folder / "a folder that is a link").symlink_to(folder / "honest")
+    with open(one("large"), "wb") as f: f.truncate(10**10)
+    return {"a link to the key": "the file is a link", "a link to a neighbour": "the file is a link", "a link without an end": "the file is a link",
+            "a pipe": "no regular file", "a folder": "no regular file", "a folder that is a link": "the folder is a link", "large": "more than 50 MB"}
+
+
+def odd_names(folder):
+    """Folders whose names are made for a terminal or a spreadsheet -> {name in the table: words of its remark}."""
+    names = {b"\x1b[2Jred\nben,01-small,6,6": r"", b"lone \xff": "", b"\t=1+1": "", "h\u043enest".encode(): "the name looks like another: honest", "\u202ecba".encode(): ""}
+    for name in names: hand_in(folder / os.fsdecode(name), cells=[DOUBLE, LARGEST, f"# {name}"])
+    shown = [r"\x1b[2Jred ben,01-small,6,6", r"lone \udcff", "=1+1", "h\u043enest", r"\u202ecba"]
+    return dict(zip(shown, names.values()))
+
+
 def filled(source, place): return source.replace("{outside}", str(place / "outside")).replace("{key}", str(place / "key"))
+
+
+ODD, NAMED = {}, {}
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +139,13 @@ def graded(place):
         (place / "class" / name).mkdir()
         (place / "class" / name / "01-small.ipynb").write_text(text)
     (place / "class" / "nothing").mkdir()
+    hand_in(place / "class" / "honest too", cells=PLANTED["honest"][0])
+    if hasattr(os, "mkfifo"): ODD.update(odd_ones(place / "class", place))
+    if LINUX: NAMED.update(odd_names(place / "class"))
     before = sorted(str(p) for p in place.rglob("*"))
     shown = []
-    rows = homework.grade_all([place / "class"], place / "grades.csv", place / "key", seconds=200, memory=1., show=shown.append)
-    slow = homework.grade_all([place / "slow"], place / "slow.csv", place / "key", seconds=16, memory=1., show=shown.append)
+    rows = homework.grade_all([place / "class"], place / "grades.csv", place / "key", seconds=200, memory=1., show=shown.append, no_box=BWRAP is None)
+    slow = homework.grade_all([place / "slow"], place / "slow.csv", place / "key", seconds=16, memory=1., show=shown.append, no_box=BWRAP is None)
     return {r["submission"]: r for r in rows + slow}, shown, before
 
 
@@ -123,7 +166,30 @@ def test_what_is_no_notebook_gets_no_points_and_a_remark(graded, name):
 
 
 def test_nobody_is_left_out(graded):
-    assert set(graded[0]) == {*PLANTED, *BROKEN, "nothing"} and len(graded[1]) == len(graded[0])
+    assert set(graded[0]) == {*PLANTED, *BROKEN, *ODD, *NAMED, "nothing", "honest too"} and len(graded[1]) == len(graded[0])
+
+
+def test_what_is_no_plain_file_gets_a_row_and_no_points(graded):
+    for name, says in ODD.items():
+        row = graded[0][name]
+        assert row["points"] == 0 and row["out_of"] == 6 and says in row["remarks"], row
+
+
+def test_names_can_forge_nothing(graded, place):
+    """No escape codes, no newlines, no characters that turn the line around, no formula; and the work counts."""
+    for name, says in NAMED.items(): assert graded[0][name]["points"] == 6 and says in graded[0][name]["remarks"]
+    lines = (place / "grades.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 + sum(not n.startswith("hangs") for n in graded[0])
+    assert all(c.isprintable() for line in [*lines, *graded[1]] for c in line)
+    assert not NAMED or "'=1+1,01-small" in "\n".join(lines)
+
+
+def test_a_copy_is_told(graded):
+    assert graded[0]["honest too"]["points"] == 6 and graded[0]["honest too"]["remarks"] == "the same cells as honest"
+
+
+def test_the_table_names_the_box(graded):
+    assert {r["box"] for r in graded[0].values()} == {"bubblewrap" if BWRAP else "none"}
 
 
 def test_nothing_was_written_outside(graded, place):
@@ -133,8 +199,9 @@ def test_nothing_was_written_outside(graded, place):
 
 def test_the_table(graded, place):
     with open(place / "grades.csv", newline="", encoding="utf-8") as f: rows = list(csv.DictReader(f))
-    assert [r["submission"] for r in rows] == sorted(n for n in graded[0] if not n.startswith("hangs"))
-    assert list(rows[0])[:6] == ["submission", "homework", "points", "out_of", "seconds", "remarks"]
+    names = [n for n in graded[0] if not n.startswith("hangs")]
+    assert sorted(r["submission"] for r in rows) == sorted(map(homework.plain, names))
+    assert list(rows[0])[:7] == ["submission", "homework", "points", "out_of", "seconds", "remarks", "box"]
     assert all(int(r["points"]) == int(r["01 double points"]) + int(r["01 largest points"]) for r in rows)
     assert {r["01 double message"] for r in rows if r["submission"] == "honest"} == {"passed"}
 
@@ -144,20 +211,154 @@ def test_no_process_is_left(graded):
     assert not [p for p in psutil.Process().children(recursive=True) if "sandbox import serve" in " ".join(p.cmdline())]
 
 
-@pytest.mark.skipif(not LINUX, reason="Landlock is part of Linux")
-def test_the_kernel_stops_what_a_hook_cannot_see(tmp_path):
-    """A write by the C library, which raises no audit event."""
-    target = tmp_path / "a.txt"
-    code = "import ctypes\nlibc = ctypes.CDLL(None)\nfd = libc.open({!r}, 65, 438)"
+# --- the box --------------------------------------------------------------------------------------------------------------
+
+def in_a_box(sources, *names, bwrap=BWRAP, **how):
+    """Run cells in a box -> the values of some names."""
     with sandbox.new_sandbox_folder() as folder:
-        box = sandbox.Sandbox(folder)
-        box.ask(20, run=code.format(str(target).encode()))
-        fd, locked = box.ask(20, get="fd")["value"], box.state["locked"]
-        box.ask(20, run=code.format(b"inside.txt"))
-        inside = box.ask(20, get="fd")["value"]
+        box = sandbox.Sandbox(folder, bwrap=bwrap, **how)
+        try:
+            for source in sources: assert "error" not in box.ask(60, run=source), source
+            return [box.ask(20, get=n)["value"] for n in names]
+        finally: box.close()
+
+
+LIBC = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)"
+
+
+@boxed
+def test_neither_the_key_nor_a_neighbour_is_in_the_box(tmp_path):
+    """By calls that no audit hook sees. Even where the key lies in a folder that a box shows."""
+    own, inner = tmp_path / "key" / "01-small.ipynb", Path(sandbox.PACKAGE) / "lessons_of_a_test" / "01-small.ipynb"
+    for p in (own, inner):
+        p.parent.mkdir()
+        p.write_text("the key")
+    try:
+        paths = [str(p).encode() for p in (own, inner, tmp_path, Path.home() / ".bashrc", "/etc/passwd")]
+        fds, = in_a_box([LIBC, f"fds = [libc.open(p, 0) for p in {paths!r}]"], "fds", hide=[own.parent, inner.parent])
+        seen, = in_a_box([f"import os\nseen = sorted(os.listdir({str(tmp_path.parent)!r})) if os.path.exists({str(tmp_path.parent)!r}) else []"], "seen")
+    finally:
+        inner.unlink()
+        inner.parent.rmdir()
+    assert fds == [-1] * 5 and seen == []
+
+
+@boxed
+def test_the_checkout_around_the_package_is_not_in_the_box():
+    seen, = in_a_box([f"import os\nseen = os.listdir({str(sandbox.PACKAGE.parent)!r})"], "seen")
+    assert "nbs" not in seen and sandbox.PACKAGE.name in seen
+
+
+@boxed
+def test_nothing_outside_can_be_changed_by_calls_that_no_hook_sees(tmp_path):
+    """Contents, and what is told about a file; from a thread that was there before."""
+    target = tmp_path / "a.txt"
+    target.write_text("kept")
+    target.chmod(0o600)
+    code = f"""
+import threading
+results, p = [], {str(target).encode()!r}
+def work():
+    results.append(libc.open(p, 65, 438))
+    results.append(libc.chmod(p, 0o777))
+    for place in (b"/usr/a.txt", b"/etc/a.txt", b"/a.txt", b"/dev/a.txt", {str(sandbox.PACKAGE / 'a.txt').encode()!r}): results.append(libc.open(place, 65, 438))
+    fd = libc.open({sandbox.__file__.encode()!r}, 0)
+    results.append(libc.fchmod(fd, 0o777))
+t = threading.Thread(target=work)
+t.start(); t.join()
+mine = libc.open(b"mine.txt", 65, 438)"""
+    results, mine = in_a_box([LIBC, code], "results", "mine")
+    assert set(results) == {-1} and mine > 0
+    assert target.read_text() == "kept" and target.stat().st_mode & 0o777 == 0o600
+
+
+@boxed
+def test_no_datagram_leaves_the_box():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
+        ear.bind(("127.0.0.1", 0))
+        ear.settimeout(1)
+        port = ear.getsockname()[1]
+        code = f"import struct\nfd = libc.socket(2, 2, 0)\nto = struct.pack('=H', 2) + struct.pack('!H', {port}) + bytes([127, 0, 0, 1]) + bytes(8)\nsent = libc.sendto(fd, b'x', 1, 0, to, 16)"
+        in_a_box([LIBC, code], "sent")
+        with pytest.raises(TimeoutError): ear.recv(1)
+
+
+@sealed
+@pytest.mark.parametrize("bwrap", [None, pytest.param(BWRAP, marks=boxed)], ids=["no box", "box"])
+def test_no_process_and_no_hidden_memory(bwrap):
+    """What the limits of one process would not count: forks, memory in files without a name, shared segments."""
+    code = """
+import subprocess, threading
+calls = [libc.fork(), libc.vfork() if hasattr(libc, 'none') else -1, libc.memfd_create(b'a', 0), libc.shmget(0, 10**6, 0o1600), libc.unshare(0x10000000)]
+done = []
+t = threading.Thread(target=done.append, args=[1])
+t.start(); t.join()"""
+    calls, done = in_a_box([LIBC, code], "calls", "done", bwrap=bwrap)
+    assert calls == [-1] * 5 and done == [1]
+
+
+def test_the_filter_is_a_program_of_whole_steps():
+    for numbers in sandbox.CALLS.values(): assert len(sandbox.filter_program(*numbers)) % 8 == 0
+
+
+@boxed
+def test_a_closed_box_leaves_nothing():
+    import psutil
+    with sandbox.new_sandbox_folder() as folder:
+        box = sandbox.Sandbox(folder, bwrap=BWRAP)
+        family = psutil.Process(box.process.pid).children(recursive=True)
         box.close()
-    if not locked: pytest.skip("this kernel has no Landlock")
-    assert fd == -1 and inside > 0 and not target.exists()
+    assert family and not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.skipif(not LINUX, reason="bubblewrap is made for Linux")
+@pytest.mark.parametrize("program, says", [("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n", "uid map: Permission denied"), ("", "bubblewrap is not here")])
+def test_without_a_box_nobody_is_graded_unless_the_teacher_says_so(place, tmp_path, monkeypatch, capsys, program, says):
+    """As where the system forbids namespaces."""
+    monkeypatch.chdir(tmp_path)
+    if program:
+        (tmp_path / "bwrap").write_text(program)
+        (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name, path: str(tmp_path / "bwrap") if program else None)
+    hand_in(tmp_path / "anna")
+    assert cli.main(["grade", "anna", "--key", str(place / "key")]) == 2
+    error = capsys.readouterr().err
+    assert says in error and "--no-box" in error and error.count("\n") == 1 and not Path("grades.csv").exists()
+    assert cli.main(["grade", "anna", "--key", str(place / "key"), "--no-box"]) == 0
+    assert "6 of 6" in (out := capsys.readouterr().out) and "box: none" in out
+
+
+# --- unearned points --------------------------------------------------------------------------------------------------------
+
+OBSERVED = [("def half(x): raise NotImplementedError", ""),
+            ("### BEGIN SOLUTION\ndef half(x): return x / 2\n### END SOLUTION", ""),
+            ("def twice_half(x): return 2 * half(x)", "observe"),
+            ("### BEGIN HIDDEN TESTS\nimport random\nn = random.random()\nassert abs(twice_half(n) - n) < 1e-6, 'not the half'\n### END HIDDEN TESTS", "grade:half:2")]
+HOOKS = ["ip = get_ipython()\ndef put(*args): ip.user_ns['twice_half'] = lambda x: x\nip.events.register('pre_run_cell', put)\nip.events.register('post_run_cell', put)",
+         "ip = get_ipython()\nplain = type(ip).run_cell\ndef bent(self, source, *a, **k):\n    self.user_ns['twice_half'] = lambda x: x\n    return plain(self, 'pass', *a, **k)\ntype(ip).run_cell = bent",
+         "def twice_half(x): return x",
+         "import builtins\nbuiltins.exec = lambda *a: a[1].update(twice_half=lambda x: x)\nbuiltins.compile = lambda *a, **k: None",
+         "from transfer_course.programs import sandbox\nsandbox.handle = lambda order, shell: {'value': 1, 'call': True}"]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_an_undefined_function_gets_no_points_through_an_observer(tmp_path, hook):
+    (tmp_path / "key").mkdir()
+    nbformat.write(notebook(OBSERVED), tmp_path / "key" / "01-half.ipynb")
+    key = homework.run_key(homework.read_key(tmp_path / "key" / "01-half.ipynb"))
+    def points(*cells): return homework.grade_one(hand_in(tmp_path / "anna", "01-half.ipynb", cells) / "01-half.ipynb", key, bwrap=BWRAP)[0]["half"]
+    assert points("def half(x): return x / 2")[0] == 2
+    got, _, text = points(hook)
+    assert got == 0 and "half is not defined" in text
+
+
+def test_weak_hidden_tests_are_named(tmp_path):
+    """As homework 01's for `kinds` was: all() of an empty dict."""
+    key = [("def kinds(s): ...", ""), ("### BEGIN SOLUTION\ndef kinds(s): return {k: 'low' for k in s}\n### END SOLUTION", ""),
+           ("### BEGIN HIDDEN TESTS\nimport random\ns = {f'n{random.random()}': 1}\nassert all(k in s and v == 'low' for k, v in kinds(s).items()), 'wrong'\n### END HIDDEN TESTS", "grade:kinds:2")]
+    nbformat.write(notebook(key), tmp_path / "01-weak.ipynb")
+    weak = list(homework.weak_tests(homework.run_key(homework.read_key(tmp_path / "01-weak.ipynb"))))
+    assert weak == ["01-weak: a hidden test of kinds is passed by an empty answer"]
 
 
 def test_memory_without_setrlimit_is_told_in_a_sentence(monkeypatch):
@@ -194,10 +395,10 @@ def test_other_values_arrive_as_something_that_equals_nothing(value):
     assert isinstance(back, sandbox.Other) and back != value
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1+1", "\n=1+1", " =1+1", "\r@A1", "＝1+1"])
 def test_a_spreadsheet_sees_no_formula(tmp_path, text):
     homework.write_table([{"submission": text, "points": 3}], tmp_path / "a.csv")
-    assert "'" + text in (tmp_path / "a.csv").read_text().splitlines()[1]
+    assert "'" + text.strip() in (tmp_path / "a.csv").read_text(encoding="utf-8").splitlines()[1]
 
 
 # --- the command --------------------------------------------------------------------------------------------------------
@@ -212,12 +413,12 @@ def test_grade_from_the_command_line(place, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRANSFER_COURSE_HOME", str(tmp_path / "own"))
     anna = hand_in(tmp_path / "Änna =1", "01-small (1).ipynb")
-    assert cli.main(["grade", str(anna), "--key", str(place / "key"), "--csv", "week.csv"]) == 0
+    assert cli.main(["grade", str(anna), "--key", str(place / "key"), "--csv", "week.csv", *NO_BOX]) == 0
     out = capsys.readouterr().out
     assert "6 of 6" in out and "Rows written to week.csv: 1" in out
     assert "Änna =1,01-small,6,6" in (tmp_path / "week.csv").read_text(encoding="utf-8")
     assert os.environ["TRANSFER_COURSE_HOME"] == str(tmp_path / "own") and not (tmp_path / "own").exists()
-    assert cli.main(["grade", str(anna), "--key", str(place / "key"), "--csv", "week.csv"]) == 2
+    assert cli.main(["grade", str(anna), "--key", str(place / "key"), "--csv", "week.csv", *NO_BOX]) == 2
     assert "exists" in capsys.readouterr().err
 
 
@@ -229,7 +430,7 @@ def test_wrong_arguments(place, tmp_path, monkeypatch, capsys, args, says):
     Path("empty").mkdir()
     hand_in(Path("anna"))
     key = [] if "--key" in args else ["--key", str(place / "key")]
-    assert cli.main(["grade", *args, *key]) == 2
+    assert cli.main(["grade", *args, *key, *NO_BOX]) == 2
     error = capsys.readouterr().err
     assert says in error and error.count("\n") == 1 and not Path("grades.csv").exists()
 
@@ -245,23 +446,98 @@ def test_a_key_that_fails_grades_nobody(tmp_path, capsys, monkeypatch):
     (tmp_path / "key").mkdir()
     nbformat.write(notebook([*KEY, ("assert False, 'broken'", "grade:double:1")]), tmp_path / "key" / "01-small.ipynb")
     hand_in(tmp_path / "anna")
-    assert cli.main(["grade", "anna", "--key", "key"]) == 2
+    assert cli.main(["grade", "anna", "--key", "key", *NO_BOX]) == 2
     assert "the instructor's version 01-small fails on this machine, in code cell 8 (AssertionError: broken)" in capsys.readouterr().err
 
 
-def test_a_name_that_fits_two_notebooks_is_not_guessed(tmp_path):
-    for n in ("01-small (1).ipynb", "01-small-new.ipynb"): hand_in(tmp_path, n)
-    assert homework.handed_in(tmp_path, "01-small") is None
-    assert homework.handed_in(hand_in(tmp_path), "01-small").name == "01-small.ipynb"
+def found(folder, *others): return homework.handed_in(folder, "01-small", ["double", "largest"], ["01-small", *others])
+
+
+@pytest.mark.parametrize("name", ["01-Small.ipynb", "01 small.ipynb", "homework1.ipynb", "submission/01-small.ipynb", "a/b/Untitled.ipynb", "01-small (1).ipynb", "01-small.ipynb.txt", "０１-small.ipynb"])
+def test_what_was_handed_in_under_another_name_is_taken_and_named(tmp_path, name):
+    hand_in((tmp_path / name).parent, Path(name).name)
+    path, remarks = found(tmp_path)
+    assert path == tmp_path / name and remarks == [f"found {name}, expected 01-small.ipynb"]
+
+
+def test_of_several_candidates_none_is_taken(tmp_path):
+    for n in ("01-small (1).ipynb", "01-small-new.ipynb"): hand_in(tmp_path, n, [DOUBLE, f"# {n}"])
+    path, remarks = found(tmp_path)
+    assert path is None and remarks == ["2 notebooks could be 01-small.ipynb, and none was taken: 01-small (1).ipynb, 01-small-new.ipynb"]
+    hand_in(tmp_path)
+    assert found(tmp_path) == (tmp_path / "01-small.ipynb", ["also there, not taken: 01-small (1).ipynb, 01-small-new.ipynb"])
+
+
+def test_a_copy_beside_it_is_no_second_candidate(tmp_path):
+    for n in ("01-small (1).ipynb", "01-small (2).ipynb"): hand_in(tmp_path, n)
+    assert found(tmp_path)[0] is not None
+
+
+def test_another_homework_is_not_taken_for_this_one(tmp_path):
+    hand_in(tmp_path, "02-other.ipynb")
+    (tmp_path / "01-small.py").write_text(DOUBLE)
+    assert found(tmp_path, "02-other") == (None, ["no notebook; there is 01-small.py, 02-other.ipynb"])
+    hand_in(tmp_path, "notes.ipynb", ["x = 1"])
+    assert found(tmp_path, "02-other")[0] is None
+
+
+def test_a_class_in_which_all_names_are_wrong_is_graded(place, tmp_path):
+    for who in ("anna", "ben"): hand_in(tmp_path / "class" / who / "submission", f"Homework of {who}.ipynb")
+    rows = homework.grade_all([tmp_path / "class"], tmp_path / "a.csv", place / "key", show=lambda line: None, no_box=BWRAP is None)
+    assert [r["points"] for r in rows] == [6, 6] and all("expected 01-small.ipynb" in r["remarks"] for r in rows)
+
+
+def test_folders_of_one_name_are_numbered(place, tmp_path):
+    for group in ("a", "b"): hand_in(tmp_path / group / "anna", cells=[DOUBLE, LARGEST, f"# {group}"])
+    rows = homework.grade_all([tmp_path / "a", tmp_path / "b"], tmp_path / "a.csv", place / "key", show=lambda line: None, no_box=BWRAP is None)
+    assert [r["submission"] for r in rows] == ["anna", "anna (2)"] and "another folder of this name" in rows[1]["remarks"]
+
+
+def test_a_notebook_of_format_3(place, tmp_path):
+    book = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": [{"cell_type": "code", "language": "python", "input": s} for s in (DOUBLE, LARGEST)]}]}
+    (tmp_path / "01-small.ipynb").write_text(json.dumps(book))
+    key = homework.run_key(homework.read_key(place / "key" / "01-small.ipynb"))
+    assert [t[0] for t in homework.grade_one(tmp_path / "01-small.ipynb", key, bwrap=BWRAP)[0].values()] == [3, 3]
+
+
+@pytest.mark.parametrize("why", ["MemoryError: Unable to allocate 9 GiB", "ImportError: libtorch_cpu.so: failed to map segment from shared object", "OSError: Cannot allocate memory"])
+def test_the_limit_of_memory_is_named(place, why):
+    key = homework.read_key(place / "key" / "01-small.ipynb")
+    work = homework.Work({}, key, None, memory=3.)
+    class Box:
+        notes, missing = [], []
+        def ask(self, seconds, **order): return {"error": why}
+    work.box = Box()
+    assert work.ask(run="import torch")["error"] == f"{why} (the limit is 3 GB: see --memory)"
+
+
+def test_a_surprise_in_one_submission_is_its_own_row(place, tmp_path, monkeypatch):
+    def surprise(path, key, **how):
+        if path.parent.name == "anna": raise RuntimeError("\ud800 surprise")
+        return homework.none_of(key, "x"), []
+    monkeypatch.setattr(homework, "grade_one", surprise)
+    for who in ("anna", "ben"): hand_in(tmp_path / "class" / who)
+    rows = homework.grade_all([tmp_path / "class"], tmp_path / "a.csv", place / "key", show=lambda line: None, no_box=BWRAP is None)
+    assert [r["submission"] for r in rows] == ["anna", "ben"] and r"RuntimeError: \ud800 surprise" in rows[0]["remarks"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_folder_that_cannot_be_copied(tmp_path, place):
+def test_what_lies_beside_the_notebook_is_copied_if_it_is_plain(tmp_path, place):
     anna = hand_in(tmp_path / "anna")
     os.mkfifo(anna / "pipe")
+    (anna / "link").symlink_to(place / "key")
+    (anna / "mine.txt").write_text("mine")
+    with sandbox.new_sandbox_folder(anna) as folder: assert sorted(os.listdir(folder / "work")) == ["01-small.ipynb", "mine.txt"]
     key = homework.run_key(homework.read_key(place / "key" / "01-small.ipynb"))
-    table, remarks = homework.grade_one(anna / "01-small.ipynb", key)
-    assert not sum(t[0] for t in table.values()) and "named pipe" in remarks[0]
+    assert [t[0] for t in homework.grade_one(anna / "01-small.ipynb", key, bwrap=BWRAP)[0].values()] == [3, 3]
+
+
+def test_too_much_beside_the_notebook_is_told(tmp_path, place):
+    anna = hand_in(tmp_path / "anna")
+    with open(anna / "large", "wb") as f: f.truncate(10**9)
+    key = homework.run_key(homework.read_key(place / "key" / "01-small.ipynb"))
+    table, remarks = homework.grade_one(anna / "01-small.ipynb", key, bwrap=BWRAP)
+    assert not sum(t[0] for t in table.values()) and "more than 500 MB" in remarks[0]
 
 
 def test_outputs_of_a_submission_are_not_believed(tmp_path, place):
@@ -269,4 +545,4 @@ def test_outputs_of_a_submission_are_not_believed(tmp_path, place):
     book = json.loads((anna / "01-small.ipynb").read_text())
     book["metadata"]["grade"] = book["cells"][0]["metadata"]["points"] = 6
     (anna / "01-small.ipynb").write_text(json.dumps(book))
-    assert [t[0] for t in homework.grade_one(anna / "01-small.ipynb", key)[0].values()] == [0, 0]
+    assert [t[0] for t in homework.grade_one(anna / "01-small.ipynb", key, bwrap=BWRAP)[0].values()] == [0, 0]

@@ -113,8 +113,8 @@ def test_each_assertion_says_what_is_missing(path):
 def test_tests_do_not_call_a_solution_behind_the_students_back(path):
     """A helper that calls an answer must carry the tag observe: else the grader would run the solution in it."""
     key = homework.read_key(path)
-    answers = key.answers - set().union(*map(homework.defined, key.observers))
-    helpers = {n.name: {x.id for x in ast.walk(n) if isinstance(x, ast.Name)} & answers for s in key.cells if s not in key.observers and "### BEGIN SOLUTION" not in s
+    answers = key.answers - set(key.observers)
+    helpers = {n.name: {x.id for x in ast.walk(n) if isinstance(x, ast.Name)} & answers for s in key.cells if s not in key.observers.values() and "### BEGIN SOLUTION" not in s
                for n in ast.parse(s).body if isinstance(n, ast.FunctionDef) and n.name not in key.answers}
     for _, source in graded(path):
         used = {n.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)} & {h for h, calls in helpers.items() if calls}
@@ -134,12 +134,12 @@ class Near:
     """In place of a box: answers from this process, handed over in the same way."""
     def __init__(self, key, answers):
         self.key, self.space = key, {**key.space, **answers}
-        for source in key.observers: exec(source, self.space)
+        for source in key.observers.values(): exec(source, self.space)
 
     def start(self): pass
     def why(self): return ""
 
-    def ask(self, get, args=None, named=None):
+    def ask(self, get, args=None, named=None, see=None):
         value = self.space[get]
         try: reply = {"value": value(*args, **named)} if args is not None else {"value": value, "call": callable(value)}
         except Exception as e: reply = {"error": sandbox.format_error(e)}
@@ -309,6 +309,37 @@ def test_a_wrong_answer_gets_a_fitting_message(keys, name, answer, says):
     assert got < of and re.search(says, text), text
 
 
+@books
+def test_no_hidden_test_is_passed_by_an_answer_that_knows_nothing(keys, path):
+    """Empty, zeros, what was right for other questions, its own argument: see `weak_tests`."""
+    assert list(homework.weak_tests(keys[path.stem], seconds=60)) == []
+
+
+@books
+def test_every_hidden_test_was_tried_on_such_answers(keys, path):
+    key = keys[path.stem]
+    for name, _, source in key.tests:
+        if "HIDDEN TESTS" in source: assert callable(key.space[name])
+
+
+def single(f): return lambda *args: f(*(a.float() if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in args))
+def narrow(values): return [float(np.float32(v)) for v in values]
+
+
+RIGHT = {  # the reference solution, with the rounding of single precision
+    "cell_of": lambda f: lambda *a: {s: narrow(v) for s, v in f(*a).items()},
+    "lead": lambda f: lambda *a: tuple(narrow(f(*a))),
+    "coral_loss": single, "recoloured": single, "infomax": single,
+    "reverse_gradient": lambda f: lambda x, s: f(x, s) * (1 + 2e-7)}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_answer_does_not_lose_points_to_rounding(keys, name):
+    key = next(k for k in keys.values() if name in k.answers)
+    got, of, text = homework.judged(Near(key, {name: RIGHT[name](key.space[name])}))[name]
+    assert (got, text) == (of, "passed")
+
+
 def test_every_exercise_has_three_wrong_answers():
     for path in BOOKS:
         for m, _ in graded(path): assert sum(n == m["name"] for n, *_ in WRONG) >= 3, m["name"]
@@ -326,5 +357,5 @@ def test_from_the_instructors_version_to_the_grade(path, tmp_path):
     (tmp_path / "key").mkdir()
     shutil.copy(path, tmp_path / "key")
     homework.student_copies(tmp_path / "ben", tmp_path / "key")
-    rows = homework.grade_all([tmp_path / "anna", tmp_path / "ben"], tmp_path / "grades.csv", tmp_path / "key", seconds=900, show=lambda line: None)
+    rows = homework.grade_all([tmp_path / "anna", tmp_path / "ben"], tmp_path / "grades.csv", tmp_path / "key", seconds=900, show=lambda line: None, no_box=sandbox.find_bwrap()[0] is None)
     assert [r["points"] for r in rows] == [rows[0]["out_of"], 0] and not any(r["remarks"] for r in rows), rows

@@ -1,5 +1,6 @@
 """The house: which room may import which, how much of a lesson is library, what a lesson may not hold, how wide and how long."""
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -192,3 +193,17 @@ def test_ruff_finds_nothing():
     """Also that no two statements are joined by `;` in a notebook."""
     done = subprocess.run([sys.executable, "-m", "ruff", "check", "--output-format", "concise", "."], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+
+
+@pytest.mark.parametrize("path", [p for p in LESSONS if p.stem != "03-features"], ids=lambda p: p.name)
+def test_a_lesson_says_how_threads_wait_before_torch_is_loaded(path):
+    """OpenMP reads OMP_WAIT_POLICY once; `import transfer_course` sets it, so it stands in the first code cell, hidden like the imports."""
+    first, second = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"][:2]
+    assert "import transfer_course" in first.source
+    assert all(c.metadata.get("jupyter", {}).get("source_hidden") for c in (first, second)), "the first screen begins with words, not with imports"
+
+
+def test_the_package_lets_threads_wait_passively():
+    env = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    code = "import os, sys, transfer_course; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True).stdout.split() == ["PASSIVE", "False"]

@@ -9,6 +9,7 @@ from email.parser import HeaderParser
 from importlib.metadata import distributions
 from pathlib import Path
 
+import nbformat
 import pytest
 from packaging.specifiers import SpecifierSet
 
@@ -73,8 +74,33 @@ def test_metadata_is_that_of_settings_ini(wheel):
     assert cfg["license"] in (meta["License-Expression"], meta["License"])
     needs = meta.get_all("Requires-Dist")
     assert {n for n in needs if "extra ==" not in n} == set(cfg["requirements"].split())
-    assert {n.split(";")[0].strip() for n in needs if "extra ==" in n} == set(cfg["dev_requirements"].split())
+    extras = {n.split(";")[0].strip() for n in needs if "extra ==" in n}
+    assert extras == {n.split(";")[0] for part in ("dev", "grade") for n in cfg[f"{part}_requirements"].split()}
     assert "transfer-course = transfer_course.programs.cli:main" in book.read(f"{dist}/entry_points.txt").decode()
+
+
+def test_the_wheel_holds_no_solutions(wheel):
+    """A student's installation has the homework as `stripped` makes it."""
+    from transfer_course.programs import keys
+    book = zipfile.ZipFile(wheel)
+    names = [n for n in book.namelist() if "lessons/homework/" in n]
+    assert len(names) == len(list((ROOT / "nbs" / "homework").glob("*.ipynb")))
+    for n in names:
+        mine = nbformat.reads(book.read(n).decode(), 4)
+        whole = keys.read_book(ROOT / "nbs" / "homework" / Path(n).name)
+        assert mine == keys.stripped(whole) and len(mine.cells) < len(whole.cells)
+        assert "BEGIN SOLUTION" not in book.read(n).decode() and "HIDDEN TESTS" not in book.read(n).decode()
+
+
+def test_homework_from_the_installed_package(installed, tmp_path):
+    """Students get their copies; who wants to grade is told to name the instructor's versions."""
+    env = {"PYTHONPATH": str(installed), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    done = run("-m", "transfer_course.programs.cli", "homework", "mine", cwd=tmp_path, env=env)
+    names = sorted(p.name for p in (ROOT / "nbs" / "homework").glob("*.ipynb"))
+    assert "Homework copied to mine: " in done.stdout and sorted(p.name for p in (tmp_path / "mine").iterdir()) == names
+    command = [sys.executable, "-m", "transfer_course.programs.cli", "grade", "mine", "--no-box"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=env)
+    assert done.returncode == 2 and "without solutions" in done.stderr and "--key" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_sdist_can_be_built_from(built):

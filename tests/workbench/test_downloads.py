@@ -1,10 +1,13 @@
 """Downloads against a server on this machine: cut, wrong, refused, slow, killed half-way; archives that lead outside."""
 
+import errno
 import gzip
 import hashlib
 import io
 import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -15,10 +18,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from transfer_course import data, fetched
+from transfer_course import data, downloads, fetched
 
 BODY = bytes(range(256)) * 3000
 SHA = "sha256:" + hashlib.sha256(BODY).hexdigest()
+
+
+LOGIN = b"<!DOCTYPE html><html><body>Please log in</body></html>"
+PAGES = {"login": "text/html; charset=utf-8", "login without a type": None}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -30,8 +37,16 @@ class Handler(BaseHTTPRequestHandler):
         fault = self.server.faults.pop(0) if self.server.faults else "ok"
         self.server.seen.append((self.path, self.headers.get("Range")))
         if isinstance(fault, int): return self.send_error(fault)
+        if fault in PAGES: return self.send_page(PAGES[fault])
         if fault == "silent": return time.sleep(1.5)
         self.send(self.server.files[self.path], fault)
+
+    def send_page(self, kind):
+        self.send_response(200)
+        if kind: self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(LOGIN)))
+        self.end_headers()
+        self.wfile.write(LOGIN)
 
     def send(self, body, fault):
         if fault == "wrong": body = body[::-1]
@@ -76,7 +91,7 @@ def target(tmp_path): return tmp_path / "cache" / "set.zip"
 def get(server, target, known=SHA, timeout=5): return data.download(f"{server.url}/set.zip", target, known, timeout)
 
 
-def names(target): return sorted(os.listdir(target.parent))
+def names(target): return sorted(n for n in os.listdir(target.parent) if not n.endswith(".lock"))
 
 
 # --- what can go wrong --------------------------------------------------------------------------------------------------
@@ -116,6 +131,78 @@ def test_offline_tells_how_to_fetch_ahead(server, tmp_path, monkeypatch):
     monkeypatch.setenv("TRANSFER_COURSE_HOME", str(tmp_path))
     monkeypatch.setitem(fetched.FILES, "usps", [fetched.RemoteFile("http://127.0.0.1:9/usps.bz2", SHA, 1, "usps")])
     with pytest.raises(OSError, match="transfer-course fetch usps"): data.load("usps")
+
+
+# --- networks that stand in the way ----------------------------------------------------------------------------------------
+
+def test_a_login_page_is_named_and_the_part_is_kept(server, target):
+    target.parent.mkdir()
+    part = target.parent / "set.zip.part"
+    part.write_bytes(BODY[:150_000])
+    server.faults = ["login"]
+    with pytest.raises(data.FetchError) as told: get(server, target)
+    assert all(w in str(told.value) for w in ["set.zip was not fetched", "web page (text/html)", "login page", "log in first", "150,000 bytes are here"])
+    assert part.read_bytes() == BODY[:150_000]
+    assert get(server, target).read_bytes() == BODY and server.seen[-1][1] == "bytes=150000-"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_login_page_is_not_kept(server, target, page):
+    server.faults = [page] * 2
+    with pytest.raises(data.FetchError, match="login page .*try again later"): get(server, target)
+    assert names(target) == []
+
+
+def certificate(folder):
+    """A certificate that nobody has signed."""
+    made = shutil.which("openssl") and subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "1", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1"], cwd=folder, capture_output=True).returncode == 0
+    if not made: pytest.skip("this test makes a certificate with openssl")
+    return folder / "cert.pem", folder / "key.pem"
+
+
+def test_a_certificate_that_is_not_trusted_is_named(server, target, tmp_path, monkeypatch):
+    cert, key = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = f"https://127.0.0.1:{server.server_port}/set.zip"
+    with pytest.raises(data.FetchError, match="the certificate of 127.0.0.1.* is not trusted here .*REQUESTS_CA_BUNDLE"): data.download(url, target, SHA)
+    assert names(target) == []
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(cert))
+    assert data.download(url, target, SHA).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("proxy, named", [("http://me:secret@127.0.0.1:9", "127.0.0.1:9"), ("http://me:secret@[bad", r"\[bad"),
+                                          ("http:///", "http:///"), ("what://127.0.0.1:9", "what://127.0.0.1:9"), ("127.0.0.1:99999", "127.0.0.1:99999")])
+def test_a_proxy_that_does_not_work_is_named(target, monkeypatch, proxy, named):
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    monkeypatch.setenv("NO_PROXY", "")
+    target.parent.mkdir()
+    (target.parent / "set.zip.part").write_bytes(BODY[:1000])
+    with pytest.raises(data.FetchError, match=f"the proxy {named} does not work .*HTTP_PROXY") as told: data.download("http://example.org/set.zip", target, SHA)
+    assert "secret" not in str(told.value) and "\n" not in str(told.value)
+    assert (target.parent / "set.zip.part").read_bytes() == BODY[:1000]
+
+
+# --- two at once ----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("later", [0, 1.5])
+def test_two_processes_fetch_one_file(server, target, later):
+    """The first one fetches (it takes 5 s), the second one waits for it: both end with the right file, and it is sent once."""
+    server.faults = ["drips"]
+    code = f"from transfer_course import downloads; print(downloads.download({server.url + '/set.zip'!r}, {str(target)!r}, {SHA!r}))"
+    two = []
+    for wait in (0, later):
+        if wait:
+            until = time.time() + 60
+            while not server.seen and time.time() < until: time.sleep(0.05)
+            time.sleep(wait)
+        two.append(subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    ends = [child.communicate(timeout=120) for child in two]
+    assert [c.returncode for c in two] == [0, 0], ends
+    assert target.read_bytes() == BODY and len(server.seen) == 1 and names(target) == ["set.zip"]
 
 
 # --- resuming -----------------------------------------------------------------------------------------------------------
@@ -160,6 +247,13 @@ def test_a_damaged_file_stays_until_the_right_one_is_there(server, target):
     server.faults = [500]
     with pytest.raises(data.FetchError): get(server, target)
     assert target.read_bytes() == b"damaged"
+
+
+def test_a_full_disk_is_told_with_the_path(server, target, monkeypatch):
+    def full(*args, **how): raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(downloads.pooch.HTTPDownloader, "__call__", full)
+    with pytest.raises(data.FetchError, match="set.zip was not fetched: .*set.zip.part can't be written .No space left on device.: make room, or") as told: get(server, target)
+    assert "\n" not in str(told.value) and names(target) == []
 
 
 def test_a_killed_download_resumes(server, target):

@@ -4,13 +4,12 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'lesson_files', 'copy_lessons', 'python_row', 'plain_name', 'pinned_versions', 'package_row',
-           'package_rows', 'device_row', 'memory_row', 'asset_row', 'lesson_row', 'all_assets', 'asset_rows', 'doctor',
-           'known', 'fetch_one', 'fetch', 'lessons', 'tools', 'homework', 'positive', 'grade', 'add_homework', 'parser',
-           'main']
+           'package_rows', 'device_row', 'memory_row', 'cache_row', 'asset_row', 'lesson_row', 'all_assets',
+           'asset_rows', 'doctor', 'known', 'fetch_one', 'fetch', 'lessons', 'tools', 'homework', 'positive', 'grade',
+           'add_homework', 'parser', 'main']
 
 # %% ../../nbs/programs/00-cli.ipynb #cd94b8f3
 import argparse
-import difflib
 import os
 import platform
 import sys
@@ -128,6 +127,25 @@ def memory_row(
     if memory.available >= need * 1e9: return "memory", "ok", text
     return "memory", "--", f"{text}: close other programs, a lesson may take {need} GB"
 
+# %% ../../nbs/programs/00-cli.ipynb #f8ec2108
+def cache_row(
+    size=2**20): # bytes to try with
+    "Can the cache folder be written, and each folder in it?"
+    import shutil
+    from tempfile import TemporaryFile
+
+    from transfer_course.files import cache_dir, writing
+    try:
+        home = cache_dir()
+        for folder in (home, *filter(Path.is_dir, sorted(home.iterdir()))):
+            with writing(folder), TemporaryFile(dir=folder) as f:
+                f.write(bytes(size))
+                f.flush()
+    except OSError as e: return "cache", "NO", str(e)
+    free = shutil.disk_usage(home).free / 1e9
+    text = f"{home}, {free:.1f} GB free"
+    return ("cache", "ok", text) if free > 1 else ("cache", "--", f"{text}: make room")
+
 # %% ../../nbs/programs/00-cli.ipynb #970d767d
 def asset_row(
     asset): # dict with name, kind, bytes, present, ok: see `data.assets`
@@ -169,7 +187,7 @@ def asset_rows():
     "The rows of data and weights, then those of the lessons."
     try: assets = [a for a, _ in all_assets().values()]
     except (ImportError, OSError) as e:
-        text = f"the course cannot be imported ({e}): mend the lines above"
+        text = f"the course cannot look for its data ({e}): mend the lines above"
         return [("data", "NO", text)]
     lessons = [p for p in notebooks(parts=("",)) if is_lesson(p)]
     return [asset_row(a) for a in assets] + [lesson_row(p, assets) for p in lessons]
@@ -178,7 +196,8 @@ def asset_rows():
 def doctor(
     args=None): # not read
     "Print the report. -> 0 if the course can run on this machine, 1 if not."
-    rows = [python_row(), *package_rows(), device_row(), memory_row(), *asset_rows()]
+    rows = [python_row(), *package_rows(), device_row(), memory_row(),
+            cache_row(), *asset_rows()]
     for part, verdict, text in rows: print(f"{part:<10}{verdict:<4}{text}")
     bad = sum(verdict == "NO" for _, verdict, _ in rows)
     if bad: print(f"\n{bad} of {len(rows)} checks failed: see NO above.")
@@ -191,9 +210,8 @@ def known(
     names): # what there is
     "-> `name`, if it is one of `names`; UsageError, with a suggestion, if not."
     if name in names: return name
-    near = difflib.get_close_matches(name, names, 1, 0.4)
-    hint = f"known are {', '.join(sorted(names))}"
-    if near: hint = f"did you mean {near[0]}?"
+    from transfer_course.door import near
+    hint = near(name, names).replace("'", "") or f"known are {', '.join(sorted(names))}"
     raise UsageError("NAME must be a data set or a network of the course, "
                      f"got {name}: {hint}")
 
@@ -241,7 +259,7 @@ def lessons(
 def tools():
     "The module `homework`. UsageError where Jupyter's tools are missing."
     try:
-        import nbconvert  # noqa: F401
+        import nbformat  # noqa: F401
         from transfer_course.programs import homework as module
     except ModuleNotFoundError as e:
         raise UsageError(f"{e.name} is missing: pip install jupyterlab") from None
@@ -272,9 +290,9 @@ def grade(
     "Grade all submissions and write the table; a line for each. -> exit status"
     show = lambda line: print(line, flush=True)
     rows = tools().grade_all(args.folders, args.csv, args.key, args.seconds,
-                             args.memory, show)
+                             args.memory, show, args.no_box)
     print(f"Rows written to {args.csv}: {len(rows)}, "
-          "with points and a message for each exercise")
+          f"with points and a message for each exercise; box: {rows[0]['box']}")
     return 0
 
 # %% ../../nbs/programs/00-cli.ipynb #66d35a24
@@ -285,7 +303,7 @@ def add_homework(
     copies.add_argument("folder", metavar="FOLDER", help="made if it is not there")
     for command in (copies, one):
         command.add_argument("--key", metavar="FOLDER", help=(
-            "folder with the instructor's versions, default: the course's own"))
+            "folder with the instructor's versions, default: those of the checkout"))
     one.add_argument("folders", nargs="+", metavar="FOLDER", help=(
         "of one student, or with a folder for each student"))
     one.add_argument("--csv", default="grades.csv", metavar="FILE", help=(
@@ -294,6 +312,8 @@ def add_homework(
         "for one submission, a quarter of it for one cell; default: 240"))
     one.add_argument("--memory", type=positive, default=2, metavar="GB", help=(
         "for one submission, default: 2"))
+    one.add_argument("--no-box", action="store_true",
+                     help="grade without bubblewrap: submissions run as you")
 
 # %% ../../nbs/programs/00-cli.ipynb #76a161c1
 COMMANDS = {
@@ -334,6 +354,7 @@ def main(
     args = parser().parse_args(argv)
     try: return args.run(args)
     except UsageError as e: status, text = 2, e
+    except OSError as e: status, text = 1, e
     except ImportError as e:
         status, text = 1, (f"a part of the course cannot be imported ({e}): "
                            "install the course again")
