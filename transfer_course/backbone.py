@@ -175,7 +175,10 @@ def batched(
         return torch.cat([f(b.to(device)).float().cpu() for b in x.split(batch_size)])
 
 # %% ../nbs/workbench/20-backbone.ipynb #20000a02
-Pooling = Kind(lambda v: Count().fits(v) or isinstance(v, str) and v in ("mean", "max"), "'mean', 'max' or a whole number, the side of a grid",
+def _is_pooling(v):
+    return v in ("mean", "max") if isinstance(v, str) else is_whole(v) and v > 0
+
+Pooling = Kind(_is_pooling, "'mean', 'max' or a whole number, the side of a grid",
                "such as 4, the mean of each tile of a 4×4 grid")
 
 # %% ../nbs/workbench/20-backbone.ipynb #102a2c29

@@ -258,8 +258,8 @@ def extract(
     weights, data, stage, preprocessing and pooling. Killed half-way, the next call goes
     on where it was; a damaged or foreign file is made again. A dataset is read twice,
     once for its key; labels beside its pictures are left out. TypeError or ValueError,
-    one sentence, for what can't work. Donahue et al. 2014, arXiv:1310.1531; Razavian et al.
-    2014, doi:10.1109/CVPRW.2014.131."""
+    one sentence, for what can't work. Donahue et al. 2014, arXiv:1310.1531; Razavian
+    et al. 2014, doi:10.1109/CVPRW.2014.131."""
     stage = check_stage(net, stage)
     how = dict(size=size, batch_size=batch_size, cache=cache, progress=progress)
     return extract_stages(net, x, [stage], pool=pool, **how)[stage]
