@@ -20,7 +20,8 @@ from torch import nn
 
 # %% ../nbs/06-inductive.ipynb #082269bf
 from . import training
-from .backbone import Backbone, batched, evaluating, linear_head
+from .backbone import (
+    Backbone, batched, evaluating, guesses, linear_head)
 from .course import renamed
 from .door import (
     Count, Function, Kind, OneOf, Positive, Rate, Seed, Weight, door, need)
@@ -174,7 +175,7 @@ def score(
     OneOf(*parts).check("part", part)
     x, y = parts[part]
     found = by_task(net, batched(net, x, 512))
-    right = {t: s.argmax(1) == v for (t, s), v in zip(found.items(), y.T)}
+    right = {t: guesses(s) == v for (t, s), v in zip(found.items(), y.T)}
     return {t: float(r[v >= 0].float().mean()) for (t, r), v in zip(right.items(), y.T)}
 
 # %% ../nbs/06-inductive.ipynb #0e4fa68d
