@@ -5,7 +5,7 @@
     python experiments/finetuning.py --bf16               # trains in bfloat16, faster on a processor that has it
 
 All runs take about 60 steps of 25 or 26 pictures, but "four times longer". Each row says how accurate the network is on the training, validation and test
-pictures of the new task, and on the old task when its old head is put back: as it is (`old`), and with the old BatchNorm memory too (`old_memory`).
+pictures of the new task, and on the old task when its old head is put back: as it is (`old`), and with BatchNorm's old running statistics too (`old_memory`).
 """
 import argparse
 import copy
@@ -97,7 +97,7 @@ def train(net, few, method, lr, epochs, **how):
 
 
 def left(net, was, before, task):
-    """Accuracy on the old task, its head back on; and its BatchNorm memory, too."""
+    """Accuracy on the old task, its head back on; and its BatchNorm statistics, too."""
     if task is None: return {}
     if all(torch.equal(a, b) for a, b in zip(net.trunk.state_dict().values(), was.trunk.state_dict().values())): return dict.fromkeys(("old", "old_memory"), round(before, 4))
     return dict(old=round(before - forgetting(net, was.head, task, before), 4),
@@ -141,7 +141,7 @@ LITE = {"before": None, "head only": dict(freeze_epochs=8, lr=1e-2), "last stage
 
 
 def lite(method):
-    """EfficientNet-Lite0 at 64 pixels on five letters a class, one run; and what it then calls three photographs, at 224 pixels, with its old head."""
+    """EfficientNet-Lite0 at 64 pixels on five letters per class, one run; and what it then calls three photographs, at 224 pixels, with its old head."""
     net, task = backbones.load("efficientnet_lite0", size=64), data.load("letters", size=64)
     head, classes, found = net.head, net.classes, {}
     if LITE[method]:
@@ -156,7 +156,7 @@ def lite(method):
 
 
 def core(start, target):
-    """What every pair is measured on: (method, rate, labels a class)."""
+    """What every pair is measured on: (method, rate, labels per class)."""
     return [(m, lr, 5) for m, lr in [("head only", 3e-2), ("last stage", 3e-3), *(("all", lr) for lr in RATES), ("ratio 100", 3e-3), ("L2-SP 0.01", 3e-3), ("L2-SP 0.1", 3e-3)]]
 
 

@@ -31,7 +31,7 @@ LABELS = (4, 16, 64, "all")
 SENTENCES = (10, 40, "all")
 DOMAINS = ("films", "restaurants", "gadgets")
 RATES = {"fine-tuned": (1e-4, 3e-4, 1e-3), "LoRA": (1e-3, 3e-3, 1e-2), "random weights": (3e-4, 1e-3), "entities": (3e-4, 1e-3)}
-MEASURED = {"TF-IDF": LABELS, "frozen + probe": LABELS, "fine-tuned": LABELS, "LoRA": (16, 64), "random weights": (64,)}  # labels a class; the slow ones at few
+MEASURED = {"TF-IDF": LABELS, "frozen + probe": LABELS, "fine-tuned": LABELS, "LoRA": (16, 64), "random weights": (64,)}  # labels per class; the slow ones at few
 STEPS = 32
 
 
@@ -119,7 +119,7 @@ def domains(source, target, method, seed):
 
 
 def reviews(method, labels, seed, lr):
-    """Test accuracy with so many labels a class."""
+    """Test accuracy with so many labels per class."""
     task = language.reviews()
     few = task if labels == "all" else task.few_shot(labels, seed)
     if method == "TF-IDF": return dict(accuracy=round(language.bag_of_words().fit(few.x_train, few.y_train).score(few.x_test, few.y_test), 4))
@@ -159,7 +159,7 @@ def expert():
 
 
 def recipes(recipe, seed, lr):
-    """16 labels a class, as `reviews` with discriminative rates, but with one rate, or unfreezing gradually."""
+    """16 labels per class, as `reviews` with discriminative rates, but with one rate, or unfreezing gradually."""
     model = backbones.load("minilm")
     few, how = language.reviews().few_shot(16, seed), dict(lr=lr, cache=False, batch_size=16, seed=seed)
     epochs = language.epochs_for(len(few.x_train), STEPS)
@@ -191,7 +191,7 @@ def questions(method, seed, lr):
 
 
 def libraries(trainer, seed, lr):
-    """The same classifier and 4 labels a class, trained by `fit` or by transformers' Trainer."""
+    """The same classifier and 4 labels per class, trained by `fit` or by transformers' Trainer."""
     few, bert, read = language.reviews().few_shot(4, seed), language.bert_classifier(seed=seed), net().preprocess
     epochs, scores = language.epochs_for(len(few.x_train), STEPS), language.Scores(bert, read)
     start = time.process_time()

@@ -4,7 +4,7 @@
     python experiments/scenarios.py --bf16   # trains in bfloat16, faster on a processor that has it
     python experiments/scenarios.py --archive cifar.tar  # an archive of train|test/<class>/*.jpg: CourseNet's source gets its shift as well
 
-One learning rate a strategy and network, chosen by the mean accuracy on the validation parts of the four grid targets at 20 labels a class,
+One learning rate a strategy and network, chosen by the mean accuracy on the validation parts of the four grid targets at 20 labels per class,
 with a seed that is not used afterwards. The targets in UNSEEN are measured for testing the recommender; they choose nothing.
 """
 import argparse

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ABackbone', 'Batch', 'Pooling', 'resize', 'Preprocess', 'center_crop', 'Backbone', 'outputs_of', 'summary', 'drawn',
-           'linear_head', 'evaluating', 'batched', 'pool']
+           'linear_head', 'evaluating', 'batched', 'guesses', 'pool', 'belongs', 'fit_head']
 
 # %% ../nbs/workbench/20-backbone.ipynb #280a5f19
 import warnings
@@ -54,7 +54,10 @@ class Preprocess(nn.Module):
         if min(x.shape[-2:]) < self.least:
             raise ValueError(too_small(x, self.least, self.native))
         x = x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        return x.float().mul_(1 / (255 * self.std)).sub_(self.mean / self.std)
+        own = self.mean.dtype # that of the network, which may be of half precision
+        mean, std = (b.to(max(own, torch.float32, key=lambda t: t.itemsize))
+                     for b in (self.mean, self.std))
+        return x.to(mean.dtype).mul_(1 / (255 * std)).sub_(mean / std).to(own)
 
 # %% ../nbs/workbench/20-backbone.ipynb #95e4f8f2
 def too_small(x, least, native):
@@ -174,6 +177,20 @@ def batched(
     with torch.inference_mode(), evaluating(net):
         return torch.cat([f(b.to(device)).float().cpu() for b in x.split(batch_size)])
 
+# %% ../nbs/workbench/20-backbone.ipynb #86dffd2f
+def guesses(
+    scores): # N×K
+    """The class of each row with the highest score, int64 N.
+
+    ValueError for NaN, or an infinite score: then no class is the highest."""
+    bad = scores.isnan() | (scores == torch.inf)
+    if bad.any():
+        item = int(bad.flatten(1).any(1).nonzero()[0])
+        raise ValueError(
+            f"the scores of item {item} hold NaN or infinity: the network's weights "
+            "are damaged or diverged in training, load it again")
+    return scores.argmax(1)
+
 # %% ../nbs/workbench/20-backbone.ipynb #20000a02
 def _is_pooling(v):
     return v in ("mean", "max") if isinstance(v, str) else is_whole(v) and v > 0
@@ -255,7 +272,9 @@ def top_k(self: Backbone,
     A list of lists of (name, probability)."""
     need(self.classes is not None, "classes of this network have no names: "
          "give them with net.replace_head(num_classes, classes=[...])")
-    best = batched(self, x).softmax(1).topk(min(k, len(self.classes)))
+    scores = batched(self, x)
+    guesses(scores) # NaN has no names
+    best = scores.softmax(1).topk(min(k, len(self.classes)))
     rows = zip(best.indices.tolist(), best.values.tolist())
     return [[(self.classes[c], round(p, 2)) for c, p in zip(*row)] for row in rows]
 
@@ -291,6 +310,27 @@ def replace_head(self: Backbone,
     self.head = head.to(next(self.parameters()).device)
     self.classes = classes if classes is None else list(classes)
     return self
+
+# %% ../nbs/workbench/20-backbone.ipynb #5922dc61
+def belongs(
+    net,      # a Backbone
+    classes): # names
+    "Is its head for these classes: the same names, or none and as many outputs?"
+    if net.classes is None: return outputs_of(net.head) == len(classes)
+    return list(net.classes) == list(classes)
+
+def fit_head(
+    net,         # a Backbone, changed in place
+    classes,     # names of what it shall tell apart
+    seed=0,      # of a new head
+    dropout=0.): # of a new head
+    """The one rule for heads: one that belongs to the classes stays, else one is new.
+
+    Returns the network, with the names of the classes."""
+    if not belongs(net, classes):
+        net.replace_head(len(classes), seed, dropout, classes=list(classes))
+    net.classes = list(classes)
+    return net
 
 # %% ../nbs/workbench/20-backbone.ipynb #94a57865
 @patch

@@ -4,19 +4,21 @@
 
 # %% auto #0
 __all__ = ['MOVED', 'OLD', 'load', 'set_size', 'fetch', 'ABackbone', 'Backbone', 'CIFAR10', 'FETCHED', 'NetName', 'Preprocess',
-           'Residual', 'TextBackbone', 'Tokenize', 'WEIGHTS', 'assets', 'batched', 'build', 'center_crop',
+           'Residual', 'TextBackbone', 'Tokenize', 'WEIGHTS', 'assets', 'batched', 'belongs', 'build', 'center_crop',
            'check_stage', 'check_texts', 'checked_path', 'conv', 'course_net', 'course_trunk', 'drawn', 'evaluating',
-           'expected_sha256', 'fetched_path', 'from_hub', 'from_timm', 'from_torchvision', 'imagenet_classes',
-           'known_names', 'linear_head', 'load_checkpoint', 'load_course', 'load_in_order', 'load_lite', 'load_minilm',
-           'outputs_of', 'pool', 'read_tensors', 'resize', 'summary', 'to_stages', 'weights_path']
+           'expected_sha256', 'fetched_path', 'from_hub', 'from_timm', 'from_torchvision', 'fit_head', 'guesses',
+           'imagenet_classes', 'known_names', 'linear_head', 'load_checkpoint', 'load_course', 'load_in_order',
+           'load_lite', 'load_minilm', 'outputs_of', 'pool', 'read_tensors', 'resize', 'summary', 'to_stages',
+           'weights_path', 'wrap']
 
 # %% ../nbs/workbench/29-backbones.ipynb #71614877
 from .backbone import (
-    ABackbone, Backbone, Preprocess, batched, center_crop, check_stage, drawn,
-    evaluating, linear_head, outputs_of, pool, resize, summary)
+    ABackbone, Backbone, Preprocess, batched, belongs, center_crop, check_stage, drawn,
+    evaluating, fit_head, guesses, linear_head, outputs_of, pool, resize, summary)
 from .checkpoints import build, load_checkpoint
 from .course import renamed
 from .door import Count, door, need
+from .own_networks import wrap
 from .textnets import TextBackbone, Tokenize, check_texts, load_minilm
 from .weights import (
     FETCHED, WEIGHTS, assets, checked_path, expected_sha256, fetched_path,
@@ -29,13 +31,15 @@ from .zoo import (
 # %% ../nbs/workbench/29-backbones.ipynb #acb70ce2
 _all_ = [
     "ABackbone", "Backbone", "CIFAR10", "FETCHED", "NetName", "Preprocess", "Residual",
-    "TextBackbone", "Tokenize", "WEIGHTS", "assets", "batched", "build", "center_crop",
+    "TextBackbone", "Tokenize", "WEIGHTS", "assets", "batched", "belongs", "build",
+    "center_crop",
     "check_stage", "check_texts", "checked_path", "conv", "course_net", "course_trunk",
     "drawn", "evaluating", "expected_sha256", "fetched_path", "from_hub", "from_timm",
-    "from_torchvision", "imagenet_classes", "known_names", "linear_head",
+    "from_torchvision", "fit_head", "guesses", "imagenet_classes", "known_names",
+    "linear_head",
     "load_checkpoint", "load_course", "load_in_order", "load_lite", "load_minilm",
     "outputs_of", "pool", "read_tensors", "resize", "summary", "to_stages",
-    "weights_path"]
+    "weights_path", "wrap"]
 
 # %% ../nbs/workbench/29-backbones.ipynb #99eedd26
 @door

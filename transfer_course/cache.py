@@ -8,6 +8,7 @@ __all__ = ['FORMAT', 'each_stage', 'fitting', 'resizing', 'cache_keys', 'extract
 # %% ../nbs/workbench/32-cache.ipynb #32000003
 import hashlib
 import json
+import warnings
 from contextlib import ExitStack, contextmanager
 
 # %% ../nbs/workbench/32-cache.ipynb #32000004
@@ -20,6 +21,8 @@ from .backbone import (
 from .door import Count, Flag, Pictures, door, need
 from .feature_cache import FeatureCache
 from .files import WriteError
+from .fingerprint import (
+    CantTell, Fingerprint, has_changing_hook, read_shell, tensor_bytes)
 from .textnets import TextBackbone, check_texts
 
 # %% ../nbs/workbench/32-cache.ipynb #72a48ce3
@@ -99,20 +102,16 @@ def resizing(net,   # a Backbone
     finally: net.preprocess.size = was
 
 # %% ../nbs/workbench/32-cache.ipynb #b2016d0a
-def tensor_bytes(t):
-    "The bytes of a tensor, for hashing."
-    return t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-
 def weights_keys(net, last):
-    "For each stage up to `last`: a sha256 of the layers, weights and buffers to there."
-    h, keys = hashlib.sha256(), {}
+    "For each stage up to `last`: a sha256 of all that makes its features, data aside."
+    f, keys = Fingerprint(hooks=False), {}
+    if isinstance(net.preprocess, nn.Module): f.read(net.preprocess)
+    if isinstance(net, TextBackbone):
+        for m in (net, net.trunk): read_shell(f, m)
     for stage in net.stages[:net.stages.index(last) + 1]:
         module = net.stage_module(stage)
-        h.update(f"{stage} {module!r}".encode())
-        for k, v in module.state_dict().items():
-            h.update(f"{k} {v.dtype} {tuple(v.shape)}".encode())
-            h.update(tensor_bytes(v))
-        keys[stage] = h.hexdigest()
+        f.say(stage, repr(module)).read(module)
+        keys[stage] = f.hex()
     return keys
 
 # %% ../nbs/workbench/32-cache.ipynb #ad03598a
@@ -135,7 +134,7 @@ def preprocess_key(net):
     return f"{type(p).__module__}.{type(p).__name__} {settings} {buffers} {p!r}"
 
 # %% ../nbs/workbench/32-cache.ipynb #eb4d5149
-FORMAT = 2  # of the cache files; another number makes all of them foreign
+FORMAT = 3  # of the cache files; another number makes all of them foreign
 
 def cache_keys(
     net,     # a Backbone
@@ -147,6 +146,20 @@ def cache_keys(
     facts = [FORMAT, fingerprint(x), preprocess_key(net)] + [how] * (how != "mean")
     texts = {s: json.dumps([*facts, s, weights[s]]) for s in stages}
     return {s: hashlib.sha256(t.encode()).hexdigest()[:40] for s, t in texts.items()}
+
+# %% ../nbs/workbench/32-cache.ipynb #15d9a5ed
+SAID = set() # what was said once
+
+def keys_if_told(net, x, stages, how="mean"):
+    "The names of the cache files; None, said once, where a change would not be seen."
+    try:
+        if has_changing_hook(net, lambda: each_stage(net, take(x, 0, 1), stages)):
+            raise CantTell("a forward hook that changes it")
+        return cache_keys(net, x, stages, how)
+    except CantTell as e: why = f"the features are not kept: the network holds {e}"
+    if why not in SAID:
+        warnings.warn(f"{why}, and a change in that would not be seen", stacklevel=6)
+    SAID.add(why)
 
 # %% ../nbs/workbench/32-cache.ipynb #38f63e96
 def fill_caches(caches, net, x, batch_size, progress, how="mean"):
@@ -164,11 +177,10 @@ def fill_caches(caches, net, x, batch_size, progress, how="mean"):
         for c in caches.values(): c.close()
 
 # %% ../nbs/workbench/32-cache.ipynb #f20ed16e
-def from_caches(net, x, stages, batch_size, progress, how="mean"):
+def from_caches(keys, net, x, batch_size, progress, how="mean"):
     """{stage: features} from disk; what is missing there is computed first.
 
     Two processes don't write the same file at once."""
-    keys = cache_keys(net, x, stages, how)
     caches = {s: FeatureCache(key, len(x)) for s, key in keys.items()}
     found = {s: c.read() for s, c in caches.items()}
     if any(z is None for z in found.values()):
@@ -237,7 +249,8 @@ def extract_stages(
     x = check_request(net, x, size, pool)
     with resizing(net, size), evaluating(net):
         batch_size = batch_size or fitting(net, x)
-        if cache: return from_caches(net, x, stages, batch_size, progress, pool)
+        if cache and (keys := keys_if_told(net, x, stages, pool)):
+            return from_caches(keys, net, x, batch_size, progress, pool)
         batches = zip(*stream(net, x, stages, batch_size, 0, progress, pool))
         return dict(zip(stages, map(torch.cat, batches)))
 

@@ -7,6 +7,7 @@ __all__ = ['build', 'load_checkpoint']
 
 # %% ../nbs/workbench/25-checkpoints.ipynb #047bdcbd
 import json
+import warnings
 from pathlib import Path
 
 import torch
@@ -15,39 +16,79 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from .backbone import Backbone, is_flat, linear_head, outputs_of
-from .door import Place, door, need
+from .backbone import (
+    ABackbone, Backbone, Preprocess, batched, is_flat, linear_head, outputs_of)
+from .door import Flag, Place, door, need
 from .files import replacing
-from .textnets import load_minilm
-from .weights import WEIGHTS, read_tensors
+from .texts import Texts
+from .textnets import TextBackbone, load_minilm
+from .weights import WEIGHTS, read_state
 from .zoo import NetName, course_net, from_hub, from_timm
 
 # %% ../nbs/workbench/25-checkpoints.ipynb #f5bcc6ad
+LOOK = ("size", "native", "least", "interpolation") # of the preprocessing
+
 def facts_of(
     net): # a Backbone
     """What is needed to build the network again.
 
-    Card, classes, picture size, and how its head is made."""
+    Card, classes, how its head is made, how it sees pictures, what is frozen."""
     need("name" in net.card,
          "net.card has no name, so the network could not be built again: "
          "write net.card['name'] = a name that backbones.load knows")
     card = {k: v for k, v in net.card.items() if k != "sha256"}
     drops = [m.p for m in net.head.modules() if isinstance(m, nn.Dropout)]
-    return dict(card=card, classes=net.classes, num_classes=outputs_of(net.head),
-                dropout=max(drops, default=0.), flat=is_flat(net),
-                size=getattr(net.preprocess, "size", None))
+    facts = dict(card=card, classes=net.classes, num_classes=outputs_of(net.head),
+                 dropout=max(drops, default=0.), flat=is_flat(net))
+    pre = net.preprocess
+    if isinstance(pre, Preprocess):
+        facts |= {k: getattr(pre, k) for k in LOOK}
+        facts |= dict(mean=pre.mean.flatten().tolist(), std=pre.std.flatten().tolist())
+    still = [n for n, p in net.named_parameters() if not p.requires_grad]
+    return facts | dict(frozen=sorted(net.frozen), still=still)
 
 # %% ../nbs/workbench/25-checkpoints.ipynb #59e31fa6
+def sample(net):
+    "Two pictures or sentences that the network can read."
+    if isinstance(net, TextBackbone): return Texts(["A good day.", "It was too long."])
+    side = net.preprocess.size or max(net.preprocess.native, net.preprocess.least)
+    g = torch.Generator().manual_seed(0)
+    return torch.randint(256, (2, 3, side, side), generator=g, dtype=torch.uint8)
+
+def check_it_comes_back(net, tensors, facts):
+    "ValueError, one sentence, unless what is saved gives the same scores again."
+    how = ("save its weights alone with net.save(path, only_weights=True), and read "
+           "them with load_checkpoint(path, into=net)")
+    name = facts["card"]["name"]
+    try: again = rebuilt(tensors, facts, "net")
+    except ValueError as e: raise ValueError(
+        f"net can't be built again as {name}, it was changed or is yours: {how}") from e
+    x = sample(net)
+    a, b = (batched(n.to(next(net.parameters()).device), x) for n in (net, again))
+    half = next(net.parameters()).dtype.itemsize < 4
+    far = 0.05 if half else 1e-3 * max(1, a.abs().max().item())
+    same = a.shape == b.shape and torch.allclose(a, b, atol=far)
+    need(same, f"net would come back as another network than {name}, with other scores "
+         f"(its head, activations or layers were changed): {how}")
+
+# %% ../nbs/workbench/25-checkpoints.ipynb #e8bf5854
 @patch
 @door
 def save(self: Backbone,
-    path: Place(".safetensors")): # a file name that ends in .safetensors
+    path: Place(".safetensors"), # a file name that ends in .safetensors
+    only_weights: Flag = False): # for `load_checkpoint(path, into=net)` alone?
     """Save the network (weights, architecture, classes, card) as safetensors.
 
-    An existing file is replaced in one step. Returns the path."""
-    facts = json.dumps(facts_of(self), sort_keys=True)
+    An existing file is replaced in one step. Returns the path. ValueError if what is
+    saved would not come back with the same scores: it is built again, and tried."""
     tensors = {k: v.contiguous() for k, v in self.state_dict().items()}
-    with replacing(path) as part: save_file(tensors, part, {"transfer_course": facts})
+    check_finite("net", tensors)
+    notes = None
+    if not only_weights:
+        facts = facts_of(self)
+        notes = {"transfer_course": json.dumps(facts, sort_keys=True)}
+        check_it_comes_back(self, tensors, facts)
+    with replacing(path) as part: save_file(tensors, part, notes)
     return path
 
 # %% ../nbs/workbench/25-checkpoints.ipynb #93a9bda5
@@ -73,9 +114,16 @@ def read_facts(
     except (SafetensorError, KeyError, TypeError, ValueError) as e:
         raise ValueError(
             f"path {Path(path).name!r} is not a checkpoint of this course: "
-            "save networks with net.save(path)") from e
+            "save networks with net.save(path), or say which network its weights are "
+            "for, load_checkpoint(path, into=net)") from e
 
 # %% ../nbs/workbench/25-checkpoints.ipynb #769820f6
+def check_finite(name, tensors):
+    "ValueError, one sentence, for NaN or infinity."
+    bad = [k for k, t in tensors.items() if not t.isfinite().all()]
+    need(not bad, f"{name} holds NaN or infinity in {', '.join(bad[:3])}: the network "
+         "diverged in training, take an earlier checkpoint or a smaller lr")
+
 def fill(net, tensors, facts, name):
     """Put the tensors of a checkpoint into a network.
 
@@ -92,19 +140,71 @@ def fill(net, tensors, facts, name):
             f"path {name!r} holds weights that do not fit {facts['card']['name']}: "
             "it was saved from a changed network") from e
 
+# %% ../nbs/workbench/25-checkpoints.ipynb #56318e53
+def rebuilt(tensors, facts, name):
+    "The network that the tensors and facts of a checkpoint describe, in eval mode."
+    net = build(facts["card"]["name"])
+    fill(net, tensors, facts, name)
+    net.card, net.classes = facts["card"], facts["classes"]
+    pre = net.preprocess
+    for k in LOOK:
+        if facts.get(k) is not None: setattr(pre, k, facts[k])
+    for k in ("mean", "std"):
+        if k in facts: setattr(pre, k, torch.tensor(facts[k]).view(1, -1, 1, 1))
+    net.frozen, still = set(facts.get("frozen", ())), set(facts.get("still", ()))
+    for k, p in net.named_parameters(): p.requires_grad_(k not in still)
+    return net.to(memory_format=torch.channels_last).eval()
+
 # %% ../nbs/workbench/25-checkpoints.ipynb #7dd7f88e
+def theirs(net, ours, tensors):
+    "For each name of ours, that of the tensor in a foreign file that fits; or None."
+    was = getattr(net, "names_before", {})
+    def found(k):
+        bare = k.removeprefix("trunk."), k.removeprefix("trunk.trunk.")
+        names = [n for n in (k, was.get(k), *bare) if n in tensors]
+        return next((n for n in names if tensors[n].shape == ours[k].shape), None)
+    return {k: found(k) for k in ours}
+
+# %% ../nbs/workbench/25-checkpoints.ipynb #ef4155fe
+def fill_in(net, tensors, rest, name):
+    "Fill a network that is there; a warning lists what was left out on either side."
+    ours = net.state_dict()
+    names = theirs(net, ours, tensors)
+    if not any(names.values()) and len(ours) == len(tensors): # other names throughout
+        pairs = dict(zip(ours, tensors))
+        fits = all(ours[a].shape == tensors[b].shape for a, b in pairs.items())
+        if fits: names = pairs
+    counters = [k for k in ours if k.endswith("num_batches_tracked")]
+    empty = [k for k, n in names.items() if n is None and k not in counters]
+    trunk = [k for k in empty if not k.startswith("head.")]
+    need(not trunk, f"path {name!r} holds no fitting weights for {len(trunk)} of the "
+         f"{len(ours)} of net, such as {trunk[:1]}: it is of another architecture")
+    net.load_state_dict({k: tensors[n] for k, n in names.items() if n}, strict=False)
+    used = set(names.values())
+    out = [*rest, *(k for k in tensors if k not in used)]
+    parts = {"left out of the file": out, "not filled, as before": empty}
+    some = lambda v: ", ".join(map(str, v[:6])) + ", …" * (len(v) > 6)
+    said = [f"{where}: {some(v)}" for where, v in parts.items() if v]
+    if said: warnings.warn(f"{name}: {'; '.join(said)}", stacklevel=4)
+    return net.eval()
+
+# %% ../nbs/workbench/25-checkpoints.ipynb #6211cbc9
 def load_checkpoint(
-    path): # a file that net.save wrote
+    path,       # a file that net.save wrote; with `into`, of any training
+    into=None): # a network to fill; None: it is built from what the file says
     """The network that `net.save(path)` wrote, in eval mode.
 
-    ValueError if the file is something else."""
+    With `into=net`, the file's weights are put into that network: also those of
+    `torch.save({"state_dict": …})`, with prefixes of parallel training or
+    torch.compile, and of half precision. A warning lists what was left out. No code
+    is run.
+    ValueError if the file is something else, does not fit, or holds NaN."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"path {path.name!r} is not a file: "
                                 "nothing was saved under this name")
-    tensors, facts = read_tensors(path), read_facts(path)
-    net = build(facts["card"]["name"])
-    fill(net, tensors, facts, path.name)
-    net.card, net.classes = facts["card"], facts["classes"]
-    if facts.get("size"): net.preprocess.size = facts["size"]
-    return net.to(memory_format=torch.channels_last).eval()
+    tensors, rest = read_state(path)
+    facts = read_facts(path) if into is None else None
+    check_finite(f"path {path.name!r}", tensors)
+    if into is None: return rebuilt(tensors, facts, path.name)
+    return fill_in(ABackbone.check("into", into), tensors, rest, path.name)

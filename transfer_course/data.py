@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['few_shot', 'split', 'map_pictures', 'names', 'resized', 'load', 'fetch', 'assets', 'check_pictures', 'Card', 'Task',
            'sample_per_class', 'photographs', 'photographs_card', 'boxes', 'letters', 'night', 'inverted', 'blurred',
-           'mnist_m', 'from_folder', 'FetchError', 'cached', 'download', 'extract', 'result']
+           'mnist_m', 'from_folder', 'from_table', 'FetchError', 'cached', 'download', 'extract', 'result']
 
 # %% ../nbs/workbench/16-data.ipynb #84e06b8e
 import base64
@@ -35,12 +35,13 @@ from transfer_course.photographs import (
     photographs_task,
 )
 from .shifts import BACKGROUNDS, blurred, inverted, mnist_m, night
+from .tables import from_table
 from .tasks import TABLE, Card, Task, sample_per_class
 
 # %% ../nbs/workbench/16-data.ipynb #49e47f04
 _all_ = ["Card", "Task", "sample_per_class", "photographs", "photographs_card", "boxes",
          "letters", "night", "inverted", "blurred", "mnist_m", "from_folder",
-         "FetchError", "cached", "download", "extract", "result"]
+         "from_table", "FetchError", "cached", "download", "extract", "result"]
 
 # %% ../nbs/workbench/16-data.ipynb #350bb191
 EMBEDDED = {"mnist_5k": mnist_task, "digits": small_digits_task,

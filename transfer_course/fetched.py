@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from .downloads import download
 from .files import cache_dir, cached, extract
-from .folders import fit_square, from_folder
+from .folders import folder_task
+from .pictures import fit_square
 from .tasks import TABLE, Card, Task, card_of, stratified
 
 # %% ../nbs/workbench/15-fetched.ipynb #6a19bee4
@@ -124,7 +125,7 @@ def fetched_task(
     "A fetched task with its published parts."
     size = size or TABLE["sets"][name].get("side")
     if name == "hymenoptera":
-        task = from_folder(unpacked(name) / "hymenoptera_data", size)
+        task, _ = folder_task(unpacked(name) / "hymenoptera_data", size)
         return replace(task, name=name, card=fetched_card(name))
     if name in ARRAYS: parts, classes = ARRAYS[name](unpacked(name))
     else: parts, classes = _picture_parts(name, size)

@@ -75,7 +75,7 @@ def _way_out(path, full):
     "What to do about a path that can't be written."
     inside = path.absolute().is_relative_to(cache_dir())
     move = f"set {MOVE} to a folder of yours" if inside else "take a folder of your own"
-    if full: return f"make room, or {move}"
+    if full: return "make room, or " + (move if inside else "take another disk")
     if not path.name.endswith(".lock") or not path.exists(): return move
     return f"it is another user's lock, delete it if nobody is at work, or {move}"
 

@@ -48,8 +48,10 @@ class CachedFeatures:
     "A task whose pictures have gone through frozen stages: float maps in their place."
     def __init__(self,
         task, # a Task
-        f):   # function of all pictures of a part -> their maps
+        f,    # function of all pictures of a part -> their maps
+        front=None): # the weights of the frozen stages, for a run's checkpoint
         self.name, self.classes = task.name, task.classes
+        self.made_from, self.front = task, front
         self.x_train, self.y_train = f(task.x_train), task.y_train
         self.x_valid = None if task.x_valid is None else f(task.x_valid)
         self.y_valid = task.y_valid
@@ -71,7 +73,7 @@ def without_frozen(
     As they were, if the maps would take more than a gigabyte."""
     front, rest = split_at(net, upto)
     if not fits_in_memory(front, task): return net, task
-    return rest, CachedFeatures(task, lambda x: batched(front, x))
+    return rest, CachedFeatures(task, lambda x: batched(front, x), front.state_dict())
 
 # %% ../nbs/workbench/36-frozen.ipynb #cc2b1983
 def seen_plan(

@@ -20,33 +20,16 @@ from torch import nn
 
 # %% ../nbs/06-inductive.ipynb #082269bf
 from . import training
-from .backbones import Backbone, batched, evaluating, linear_head
+from .backbone import (
+    Backbone, batched, evaluating, guesses, linear_head)
 from .course import renamed
-from transfer_course.multitask import (
-    AMultiTask,
-    PictureNet,
-    TaskClasses,
-    column_of,
-    load,
-    parts_of,
-    type_name,
-)
+from .door import (
+    Count, Function, Kind, OneOf, Positive, Rate, Seed, Weight, door, need)
+from .multitask import (
+    AMultiTask, PictureNet, TaskClasses, column_of, load, parts_of, type_name)
 from .small import shared_net
 
 # %% ../nbs/06-inductive.ipynb #4f5d7d4f
-from transfer_course.door import (
-    Count,
-    Function,
-    Kind,
-    OneOf,
-    Positive,
-    Rate,
-    Seed,
-    Weight,
-    door,
-    need,
-)
-
 _all_ = ["load"]
 
 # %% ../nbs/06-inductive.ipynb #7a87c467
@@ -192,7 +175,7 @@ def score(
     OneOf(*parts).check("part", part)
     x, y = parts[part]
     found = by_task(net, batched(net, x, 512))
-    right = {t: s.argmax(1) == v for (t, s), v in zip(found.items(), y.T)}
+    right = {t: guesses(s) == v for (t, s), v in zip(found.items(), y.T)}
     return {t: float(r[v >= 0].float().mean()) for (t, r), v in zip(right.items(), y.T)}
 
 # %% ../nbs/06-inductive.ipynb #0e4fa68d

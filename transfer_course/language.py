@@ -26,7 +26,7 @@ from torch import nn
 
 # %% ../nbs/09-language.ipynb #41522975
 from . import backbones, features, finetuning, training
-from .backbones import batched
+from .backbones import batched, guesses
 from .batches import epochs_for_steps
 from .course import renamed
 from .door import Count, Positive, Seed, Share, door, need
@@ -106,7 +106,7 @@ def accuracy(
     net,   # a network: sentences -> scores
     task): # a TextTask
     "Share (0–1) of the test part that gets its class."
-    right = predict(net, task.x_test).argmax(1) == task.y_test
+    right = guesses(predict(net, task.x_test)) == task.y_test
     return right.float().mean().item()
 
 # %% ../nbs/09-language.ipynb #c07e2fe3
@@ -291,7 +291,7 @@ def predict_tags(
     texts = Texts(" ".join(words) for words in sentences)
     order, tags = by_length(texts), [None] * len(texts)
     for some in order.split(32):
-        for i, row in zip(some.tolist(), batched(tagger, texts[some]).argmax(1)):
+        for i, row in zip(some.tolist(), guesses(batched(tagger, texts[some]))):
             tags[i] = [TAGS[k] for k in row[:len(sentences[i])].tolist()]
     return tags
 

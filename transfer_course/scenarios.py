@@ -112,8 +112,9 @@ def epochs_for(n): # pictures
 
 # %% ../nbs/05-scenarios.ipynb #bec1657a
 def scratch(net, task, seed, lr):
-    "CourseNet with random weights, all trained."
-    new = backbones.course_net(len(task.classes), seed)
+    "CourseNet with random weights, all trained; on no larger pictures than `net` sees."
+    new, size = backbones.course_net(len(task.classes), seed), net.preprocess.size
+    if size and size < max(task.x_train.shape[2:]): new.preprocess.size = size
     epochs = epochs_for(len(task.x_train))
     training.fit(new, task, epochs, lr, BATCH, seed, progress=False)
     return training.accuracy(new, task.x_test, task.y_test)
@@ -208,12 +209,18 @@ class Advice:
     won: int        # runs in which the strategy was ahead
     runs: int       # of the cell
     net: str
+    size: tuple = (32, 32) # of the target's pictures; the grid's have 32×32 pixels
 
     def __repr__(self):
+        h, w = self.size
+        other = "" if h == w == 32 else (
+            f"\nThe grid was measured on pictures of 32×32 pixels, yours have {h}×{w}: "
+            "compare two strategies on them yourself.")
         return (f"{self.strategy} (shift {self.shift:.2f}: {self.kind}; "
                 f"cell of {self.labels} labels per class, {self.net}).\n"
                 f"There it reached {self.accuracy:.2f}, {self.lead:+.2f} against "
-                f"{self.runner_up}, and was ahead in {self.won} of {self.runs} runs.")
+                f"{self.runner_up}, and was ahead in {self.won} of {self.runs} runs."
+                + other)
 
 # %% ../nbs/05-scenarios.ipynb #37719092
 def nearest_size(task):
@@ -239,7 +246,7 @@ def recommend(
     best, second = t.mean().nlargest(2).index
     lead = t[best] - t[second]
     return Advice(best, k, n, value, t[best].mean(), second, lead.mean(),
-                  int((lead > 0).sum()), len(t), name)
+                  int((lead > 0).sum()), len(t), name, tuple(task.x_train.shape[2:]))
 
 # %% ../nbs/05-scenarios.ipynb #04119af3
 def regret(

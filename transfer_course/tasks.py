@@ -21,6 +21,7 @@ from sklearn.model_selection import train_test_split
 
 from transfer_course.door import (
     Count,
+    Flag,
     Function,
     Kind,
     Labels,
@@ -155,12 +156,15 @@ ClassNumbers = Kind(_class_numbers, "N class numbers", "such as [0, 1, 1]",
                     take=lambda v: torch.as_tensor(v).long())
 
 # %% ../nbs/workbench/10-tasks.ipynb #a5ef88fa
-def _at_most(k, counts, names, noun):
-    "`k`, if each class has as many; else one sentence about the smallest class."
+def _at_most(k, counts, names, noun, fewer):
+    """`k`, if each class has as many; else one sentence about the smallest class.
+
+    Where `fewer` will do, each class needs only one."""
     least = int(counts.argmin())
     name, n = names[least], int(counts[least])
     need(n, f"k needs {noun} of every class, but {name!r} has none: "
             "add some, or take it out of classes")
+    if fewer: return Count().check("k", k)
     return Count(1, n, f"the smallest class, {name!r}, has {n} {noun}").check("k", k)
 
 # %% ../nbs/workbench/10-tasks.ipynb #c3415b16
@@ -170,15 +174,16 @@ def sample_per_class(
     k,               # how many of each class
     seed: Seed = 0,
     classes=None,    # names of the classes; None: the numbers that occur
-    noun="labels"):  # what a class has, for the sentence
+    noun="labels",   # what a class has, for the sentence
+    at_most: Flag = False): # take all of a class that has fewer than k
     """Row numbers of `k` random examples of each class, int64 k·C, class by class.
 
     With one seed, the rows of a smaller k are, class by class, the first of those of a
-    larger one. ValueError if a class has fewer than k."""
+    larger one. ValueError if a class has fewer than k, unless `at_most` is set."""
     need((y >= 0).any(), "y must hold labels, got all without a label: count from 0 up")
     numbers = y[y >= 0].unique() if classes is None else torch.arange(len(classes))
     names = numbers.tolist() if classes is None else list(classes)
-    k = _at_most(k, (y == numbers[:, None]).sum(1), names, noun)
+    k = _at_most(k, (y == numbers[:, None]).sum(1), names, noun, at_most)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(y)))
     return torch.cat([order[y[order] == c][:k] for c in numbers])
 
@@ -188,11 +193,13 @@ def sample_per_class(
 def few_shot(
     self: Task,
     k,    # training pictures to keep for each class
-    seed: Seed = 0):
+    seed: Seed = 0,
+    at_most: Flag = False): # keep all pictures of a class that has fewer than k
     "The same task with only `k` training pictures for each class; other parts stay."
-    noun = f"training {self.noun}s"
-    rows = sample_per_class(self.y_train, k, seed, self.classes, noun).sort().values
-    return replace(self, name=f"{self.name}, {k} a class",
+    noun, words = f"training {self.noun}s", "at most " if at_most else ""
+    rows = sample_per_class(self.y_train, k, seed, self.classes, noun, at_most)
+    rows = rows.sort().values
+    return replace(self, name=f"{self.name}, {words}{k} a class",
                    x_train=self.x_train[rows], y_train=self.y_train[rows])
 
 # %% ../nbs/workbench/10-tasks.ipynb #980528d6
@@ -207,6 +214,15 @@ def check_share(y, share, name, classes, noun):
          f"classes ({len(classes)}): choose a share nearer to 0.5")
 
 # %% ../nbs/workbench/10-tasks.ipynb #3b797188
+def _check_no_class_is_lost(y, rows, share, name, classes, noun):
+    "One sentence if a part has nothing of a class."
+    counts = torch.bincount(y[rows], minlength=len(classes))
+    c = int(counts.argmin())
+    have = f"{int((y == c).sum())} of {len(y)} {noun}s"
+    need(counts[c], f"{name} {share} leaves a part without {classes[c]!r}, which has "
+                    f"{have}: add {noun}s of it, choose a share nearer to 0.5, or drop "
+                    "the class")
+
 def stratified(
     y,              # labels, int64 N
     share,          # between 0 and 1
@@ -218,7 +234,10 @@ def stratified(
     check_share(y, share, name, classes, noun)
     rest, part = train_test_split(np.arange(len(y)), test_size=share,
                                   stratify=y.numpy(), random_state=seed)
-    return torch.from_numpy(np.sort(rest)), torch.from_numpy(np.sort(part))
+    rest, part = (torch.from_numpy(np.sort(rows)) for rows in (rest, part))
+    for rows in (rest, part):
+        _check_no_class_is_lost(y, rows, share, name, classes, noun)
+    return rest, part
 
 # %% ../nbs/workbench/10-tasks.ipynb #07eed9d3
 @patch

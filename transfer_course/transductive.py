@@ -22,12 +22,12 @@ import torch.nn.functional as F
 from torch import nn
 from . import backbones, training
 from .augment import negatives, random_shift
-from .backbones import ABackbone, pool
+from .backbones import ABackbone, belongs, pool
 from .course import renamed
 from .domains import (
     CASES, DOMAINS, load, mnist_to_mnist_m, same_task, unlabeled)
 from .door import (
-    Count, Function, OneOf, Pictures, Seed, Weight, door, need)
+    Count, Flag, Function, OneOf, Pictures, Seed, Weight, door, need)
 from .kinds import (
     NORMS, Cloud, Loss, NormedNet, OneNumber, Scores, same_width)
 from .small import digit_net
@@ -186,18 +186,22 @@ def keeping_statistics(net):
 def adabn(
     net: NormedNet,            # changed in place
     x: Pictures,               # N×C×H×W uint8 target pictures
-    batch_size: Count() = 128):# pictures at a time
+    batch_size: Count() = 128, # pictures at a time
+    seed: Seed = 0):           # of their order
     """Put mean and variance of target pictures into every BatchNorm layer.
 
-    No weight changes (Li et al. 2016, arXiv:1603.04779). Returns the network."""
+    No weight changes (Li et al. 2016, arXiv:1603.04779); frozen stages stay. Returns
+    the network."""
     need(len(x) > 1, f"x must hold at least 2 pictures, got {len(x)}: "
                      "one picture has no spread, so BatchNorm can't measure it")
-    norms, device = norms_of(net), next(net.parameters()).device
+    net.train() # but for frozen stages
+    norms = {m: momentum for m, momentum in norms_of(net).items() if m.training}
+    device = next(net.parameters()).device
     for m in norms:
         m.reset_running_stats()
         m.momentum = None
-    parts = torch.randperm(len(x)).tensor_split(max(1, round(len(x) / batch_size)))
-    net.train()
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    parts = order.tensor_split(max(1, round(len(x) / batch_size)))
     with torch.no_grad():
         for i in parts: net(x[i].to(device))
     for m, momentum in norms.items(): m.momentum = momentum
@@ -269,24 +273,31 @@ def adapt(
     batch_size=64, seed=0,   # so many source pictures a step, and as many of the target
     augment: Function | None = None, # uint8 batch -> uint8 batch, for both domains
     watch: Function | None = None,   # function of the network -> dict, after each epoch
-    progress=True):          # show a progress bar
+    progress=True,           # show a progress bar
+    keep_source_stats: Flag = False): # end with the source's BatchNorm statistics?
     """Train on labelled source pictures and unlabelled target pictures; return the Log.
 
     Each step takes one batch of each domain. BatchNorm normalises each batch by its own
-    statistics; those of the target are kept for prediction. With `source_only` no
-    target picture is touched. TypeError or ValueError, one sentence, for arguments that
-    can't work."""
+    statistics. **Those of the target stay in the network**: afterwards it reads the
+    source badly. `adabn(net, source.x_train)` puts the source's in, `adabn(net,
+    target.x_train)` the target's; `keep_source_stats` ends with the source's. The head
+    stays if it belongs to the classes (`backbones.fit_head`), else it is a new one;
+    without source it must belong. With `source_only` no target picture is touched.
+    TypeError or ValueError, one sentence, for arguments that can't work."""
     fitting(net, source, target, loss)
+    if source is not None: backbones.fit_head(net, source.classes, seed)
     how = dict(epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, augment=augment)
     free = source is None
     task = unlabeled(target.x_train) if free else source
     objective = SourceFree(net, loss, weight) if free else Objective(
         net, target.x_train, loss, weight, augment or training.identity)
     seen = [lambda run: watch(run.net)] if watch else []
-    return training.fit(
+    log = training.fit(
         net, replace(task, x_valid=None, y_valid=None), objective=objective,
         params=learning(net.trunk if free else net, loss), watch=[objective, *seen],
         progress=progress, **how)
+    if keep_source_stats and norms_of(net): adabn(net, source.x_train)
+    return log
 
 # %% ../nbs/07-transductive.ipynb #2bd1cc42
 def learning(net, loss):
@@ -302,6 +313,10 @@ def fitting(net, source, target, loss):
     need(source is not None or not compares,
          "loss compares source and target, but source is None: without source pictures "
          "take information_maximisation, mcc or self_training")
+    need(source is not None or belongs(net, target.classes),
+         "net must have a head for the target's classes where source is None, got one "
+         f"for {str(net.classes or 'another number')[:60]}: "
+         "adapt it with the source first")
     width = loss.width if isinstance(loss, DANN) else net.width
     need(width == net.width, f"loss is a DANN for {width} features, "
                              f"but net gives {net.width}: write DANN(net.width)")

@@ -109,8 +109,11 @@ def chain_or_whole(net, trunk, head, preprocess, **facts):
 
     Otherwise of `net` without its last layer, as one stage."""
     same = _same_scores(net, trunk, head, preprocess.native)
+    was = {id(t): name for name, t in net.state_dict(keep_vars=True).items()}
     if not same: trunk, head = without_head(net)
     whole = Backbone(trunk, head, preprocess, **facts)
+    ours = whole.state_dict(keep_vars=True).items()
+    whole.names_before = {name: was.get(id(t)) for name, t in ours} # in files of others
     return whole.to(memory_format=torch.channels_last).eval()
 
 # %% ../nbs/workbench/22-zoo.ipynb #ed4244c7

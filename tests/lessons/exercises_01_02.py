@@ -22,6 +22,13 @@ def strictly_above(accuracies, seconds, goal):
     return float(np.sum(seconds[:i[0] + 1])) if len(i) else float("nan")
 
 
+def choose(labels, scratch, pretrained, price, network, goal):
+    costs = {"from scratch": 0, "pretrained": network}
+    for name, curve in {"from scratch": scratch, "pretrained": pretrained}.items():
+        costs[name] += min((n * price for n, a in zip(labels, curve) if a >= goal), default=float("inf"))
+    return "neither" if min(costs.values()) == float("inf") else min(costs, key=costs.get)
+
+
 def my_gabor(size, wavelength, theta, sigma, phase): return gabor.gabor(size, wavelength, theta, sigma, phase=phase)
 
 
@@ -50,7 +57,7 @@ def placed(x, pairs):
     return torch.cat([gabor.energies(q, pairs).mean((2, 3)) for q in quarters], 1)
 
 
-RIGHT = {"01-1": gain_on_materials, "01-2": lambda labels: max(1, round(100 / -(-labels * 10 // 32))), "01-3": seconds_needed,
+RIGHT = {"01-1": gain_on_materials, "01-2": lambda labels: max(1, round(100 / -(-labels * 10 // 32))), "01-3": seconds_needed, "01-4": choose,
          "02-1": my_gabor, "02-2": direction, "02-3": shuffled, "02-4": placed}
 
 WRONG = [
@@ -60,6 +67,8 @@ WRONG = [
     ("01-3", lambda a, s, goal: next((t for x, t in zip(a, s) if x >= goal), float("nan")), "one epoch alone|had passed"),
     ("01-3", strictly_above, "at the goal or above"), ("01-3", lambda a, s, goal: sum(s), "had passed|nan was expected"),
     ("01-3", lambda a, s, goal: None, "number was expected"), ("01-3", lambda a, s: 0, "raised TypeError"), ("01-3", 5, "function was expected"),
+    ("01-4", lambda *case: "pretrained", "cheapest way"), ("01-4", lambda *case: 3, "a word was expected"),
+    ("01-4", lambda n, s, p, price, network, goal: choose(n, s, p, price, 0, goal), "cheapest way"),
     ("02-1", lambda *n: None, "gave None"), ("02-1", lambda k, w, t, s, p: gabor.gabor(k, w, -t, s, phase=p), "y points down"),
     ("02-1", lambda k, w, t, s, p: gabor.gabor(k, w, t, s, phase=p).T, "exchanged"), ("02-1", lambda k, w, t, s, p: gabor.gabor(k, w, np.radians(t), s, phase=p), "radians"),
     ("02-1", lambda k, w, t, s, p: gabor.gabor(k, w, t, s, phase=-p), "other sign"), ("02-1", lambda k, w, t, s, p: torch.zeros(k, k + 1), "shape"),

@@ -75,7 +75,7 @@ def fixed(x):
 
 RIGHT = {"04-1": hold_norm, "04-2": pull, "04-3": stopped, "04-4": shaken}
 WRONG = [
-    ("04-1", only_gradients, "memory was written"), ("04-1", only_memory, "weights and biases"), ("04-1", woken_up, "memory was written"),
+    ("04-1", only_gradients, "statistics were written"), ("04-1", only_memory, "weights and biases"), ("04-1", woken_up, "statistics were written"),
     ("04-1", lambda net: None, "weights and biases"), ("04-1", everything, "only BatchNorm shall be held"), ("04-1", lambda net: net.freeze("stem"), "weights and biases"), ("04-1", 3, "function was expected"),
     ("04-2", lambda w, s, k: 2 * pull(w, s, k), "twice as much"), ("04-2", lambda w, s, k: k / 2 * sum(t.square().sum() for t in w), "weight decay"),
     ("04-2", lambda w, s, k: pull(w, s, k).detach(), "no gradient"), ("04-2", lambda w, s, k: pull(w, s, k).item(), "scalar tensor"),

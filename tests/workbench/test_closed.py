@@ -158,7 +158,7 @@ def test_a_true_full_disk(tmp_path):
     if os.name != "posix" or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", tmp_path], capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
     try:
-        with pytest.raises(OSError, match="net.safetensors can't be written .No space left on device.: make room, or take a folder"): backbones.course_net().save(tmp_path / "net.safetensors")
+        with pytest.raises(OSError, match="net.safetensors can't be written .No space left on device.: make room, or take another disk"): backbones.course_net().save(tmp_path / "net.safetensors")
         with pytest.warns(UserWarning, match="c.pt can't be written .No space left on device.: make room") as seen:
             log = training.fit(backbones.course_net(2), task(), epochs=1, checkpoint=tmp_path / "c.pt", progress=False)
         assert len(log.rows) == 1 and len(seen) == 1 and not list(tmp_path.iterdir())

@@ -15,7 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-from transfer_course import data, fetched, files, folders, photographs, shifts
+from transfer_course import data, fetched, files, photographs, shifts
+from transfer_course import pictures as picture_files
 
 EMBEDDED = [n for n, kind in data.names().items() if kind == "embedded"]
 FETCHED = [n for n, kind in data.names().items() if kind == "fetched"]
@@ -270,9 +271,9 @@ def test_other_kinds_of_pictures_become_rgb(tmp_path, mode, suffix):
 def test_a_picture_is_resized_and_its_middle_cut_out():
     page = np.zeros((40, 80, 3), np.uint8)
     page[:, 20:60] = 255
-    assert (folders.fit_square(Image.fromarray(page), 10)[:, :, 1:-1] == 255).all() and (folders.fit_square(Image.fromarray(page), 10) > 200).all()
+    assert (picture_files.fit_square(Image.fromarray(page), 10)[:, :, 1:-1] == 255).all() and (picture_files.fit_square(Image.fromarray(page), 10) > 200).all()
     same = np.random.default_rng(0).integers(255, size=(32, 32, 3), dtype=np.uint8)
-    assert np.array_equal(folders.fit_square(Image.fromarray(same), 32).permute(1, 2, 0), same)
+    assert np.array_equal(picture_files.fit_square(Image.fromarray(same), 32).permute(1, 2, 0), same)
 
 
 # --- fetched sets, on tiny stand-ins ------------------------------------------------------------------------------------

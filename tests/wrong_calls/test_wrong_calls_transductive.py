@@ -69,7 +69,7 @@ CALLS = [  # call, error, the sentence
     (lambda: adapt(digit_net(2), S, T, loss=lambda zs, zt, logits: zs.mean() / 0), ValueError, r"the loss became (nan|-?inf)"),
     (lambda: adapt(net(), S, T, augment="flip"), TypeError, r"augment must be a function, got 'flip'"),
     (lambda: adapt(net(), S, T, watch=3), TypeError, r"watch must be a function, got 3"),
-    (lambda: adapt(net(), replace(S, classes=["a", "b", "c"]), other(classes=["a", "b", "c"])), ValueError, r"net has 2 outputs, but the task has 3 classes: call net.replace_head\(3\) first"),
+    (lambda: adapt(net(), None, other(classes=["a", "b", "c"]), transductive.mcc), ValueError, r"net must have a head for the target's classes where source is None, got one for .*: adapt it with the source first"),
     (lambda: learn("coral", net(), S, T), ValueError, r"method must be one of 'source only', 'AdaBN', .*, got 'coral': did you mean"),
     (lambda: adabn("net", X), TypeError, r"net must be a network with BatchNorm layers, got str: load one with"),
     (lambda: adabn(plain(), X), ValueError, r"net must be a network with BatchNorm layers, got Sequential: AdaBN has nothing to adapt"),

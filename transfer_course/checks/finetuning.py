@@ -45,13 +45,13 @@ def one_step(net, x, y):
 def tensors_by_kind(net):
     """Copies of a network's tensors in three dicts.
 
-    BatchNorm's weights, BatchNorm's memory, and all others."""
+    BatchNorm's weights, BatchNorm's running statistics, and all others."""
     norm = {name for name, m in net.named_modules() if isinstance(m, nn.BatchNorm2d)}
-    kinds = {"weights": {}, "memory": {}, "others": {}}
+    kinds = {"weights": {}, "statistics": {}, "others": {}}
     for name, value in net.state_dict().items():
         if "preprocess" in name: continue
         layer, _, what = name.rpartition(".")
-        kind = "weights" if what in ("weight", "bias") else "memory"
+        kind = "weights" if what in ("weight", "bias") else "statistics"
         kinds[kind if layer in norm else "others"][name] = value.clone()
     return kinds
 
@@ -67,19 +67,19 @@ def two_steps(hold_norm):
 
 # %% ../../nbs/checks/04-finetuning.ipynb #a6ba8288
 @exercise("04-1", "Two things move: weights that get a gradient, "
-                  "and a memory that is written in train mode.",
+                  "and running statistics that are written in train mode.",
           "`requires_grad_(False)` on each BatchNorm layer holds its weights "
-          "and biases; it does not hold its memory.",
-          "A layer in eval mode does not write its memory, but `net.train()` "
-          "wakes it up. `frozen_bn` in the lesson has a way around that.")
+          "and biases; it does not hold its statistics.",
+          "A layer in eval mode does not write its statistics, but "
+          "`net.train()` wakes it up. `frozen_bn` in the lesson has a way around that.")
 def hold_norm_check(hold_norm):
     need_function(hold_norm)
     before, after = two_steps(hold_norm)
-    weights, memory = (unlike(before[k], after[k]) for k in ("weights", "memory"))
+    weights, stats = (unlike(before[k], after[k]) for k in ("weights", "statistics"))
     need(not weights, f"after two steps {weights[:1]} has changed: "
                       "the weights and biases of BatchNorm shall stay")
-    need(not memory, f"after net.train() and two steps {memory[:1]} has changed: "
-                     "BatchNorm's memory was written")
+    need(not stats, f"after net.train() and two steps {stats[:1]} has changed: "
+                    "BatchNorm's running statistics were written")
     moved = unlike(before["others"], after["others"])
     still = [name for name in before["others"] if name not in moved]
     need(not still, f"after two steps {still[:1]} is as it was: "

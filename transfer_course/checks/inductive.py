@@ -23,7 +23,7 @@ def mean_test(**settings):
     return float(np.mean([r["test"] for r in result("inductive")["rows"] if fits(r)]))
 
 @exercise("06-1", "Look at the table of gains: the row of digit and photograph.",
-          "The column is 30 labels a class.")
+          "The column is 30 labels per class.")
 def gain_check(guess):
     guess = need_guess(guess, "a gain in points")
     cell = dict(source="digits on photographs", task="digit", other="photograph",

@@ -17,7 +17,7 @@ from ..course import result
 
 # %% ../../nbs/checks/01-learning_curves.ipynb #d3764eb9
 @exercise("01-1", "Look at the row of materials in `gain`.",
-          "The column is 2 labels a class.")
+          "The column is 2 labels per class.")
 def gain_check(guess):
     guess = need_guess(guess, "a gain in points")
     runs = [r for r in result("learning_curves")["rows"]
@@ -77,3 +77,38 @@ def seconds_check(needed):
     never = need_number(never, "seconds_needed([0.1, 0.2], [1, 1], 0.9)")
     need(np.isnan(never), "for a goal that is never reached, nan was expected")
     return "tried 20 runs, and one that never reaches its goal"
+
+# %% ../../nbs/checks/01-learning_curves.ipynb #01c10002
+LABELS = [2, 5, 15, 50]
+
+def cost(curve, price, goal):
+    "Of the fewest measured labels that reach the goal; inf if none do."
+    enough = [n * price for n, right in zip(LABELS, curve) if right >= goal]
+    return min(enough, default=math.inf)
+
+def random_case():
+    "Two curves, not always rising, prices and a goal, without near ties."
+    curves = [[random.randint(20, 95) / 100 for _ in LABELS] for _ in range(2)]
+    if random.random() < 0.6: curves = [sorted(c) for c in curves]
+    price, network = random.randint(1, 9), random.choice([0, 10, 60, 200])
+    goal = random.randint(30, 99) / 100
+    ours, rival = cost(curves[1], price, goal) + network, cost(curves[0], price, goal)
+    if ours == rival < math.inf: return random_case()
+    best = "pretrained" if ours < rival else "from scratch"
+    return (*curves, price, network, goal), "neither" if ours == rival else best
+
+# %% ../../nbs/checks/01-learning_curves.ipynb #01c10003
+@exercise("01-4", "For each curve: which measured numbers of labels reach the goal?",
+          "Both curves may miss the goal, and only one of the two pays for a network.",
+          "Labels and network cost the sum; a curve that misses the goal costs `inf`.")
+def choice_check(choose):
+    need_function(choose)
+    for _ in range(60):
+        case, best = random_case()
+        scratch, pretrained, price, network, goal = case
+        said = choose(LABELS, *case)
+        need(isinstance(said, str), f"choose gave {said!r}: a word was expected")
+        need(said == best, f"with labels {LABELS}, scratch {scratch}, pretrained "
+             f"{pretrained}, price {price}, network {network} and goal {goal} "
+             f"choose said {said!r}: is that the cheapest way to the goal?")
+    return "tried 60 pairs of curves: rising, falling, and some that miss the goal"

@@ -110,14 +110,14 @@ def regrets_of(choose):
 # %% ../../nbs/checks/05-scenarios.ipynb #fc8b4ab4
 @exercise("05-4", "Look at the table of means in the lesson: "
                   "is there a strategy that is never far from the best?",
-          "With 2 labels a class it may pay to train nothing; with many, everything "
-          "may move. Compare the columns of one row.")
+          "With 2 labels per class it may pay to train nothing; with many, "
+          "everything may move. Compare the columns of one row.")
 def choose_check(choose):
     need_function(choose)
     regrets = regrets_of(choose)
     worst = kind, labels = max(regrets, key=regrets.get)
     mean = 100 * np.mean(list(regrets.values()))
     need(mean < 2, f"the mean regret is {mean:.1f} points; most is lost in the cell: "
-                   f"{kind} target, {labels} labels a class "
+                   f"{kind} target, {labels} labels per class "
                    f"({100 * regrets[worst]:.1f} points)")
     return f"mean regret {mean:.1f} points over the eight cells"
