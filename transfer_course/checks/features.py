@@ -185,6 +185,7 @@ def marks():
     m[3, 3:5] = 1
     return m
 
+# %% ../../nbs/checks/03-features.ipynb #03c00006
 def marked(n, places, g):
     "n pictures with a mark on noise; the class is its quarter or its kind."
     y, other = torch.arange(n) % 4, torch.randint(4, (n,), generator=g)
@@ -210,6 +211,7 @@ def hidden_scores(net, x, y, x_test, y_test):
             found[s, pool] = probe.score(z_test[s].numpy(), y_test.numpy())
     return found
 
+# %% ../../nbs/checks/03-features.ipynb #03c00005
 def need_recipe(recipe, net, places, seed):
     "NotYet unless the stage and pooling chosen are near the best on hidden pictures."
     g = torch.Generator().manual_seed(seed)
