@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from ..backbones import course_net, evaluating, load
-from ..features import extract_stages, one_probe
 from . import (NotYet, as_array, exercise, need, need_function,
                                     why_wrong)
 
@@ -202,6 +201,7 @@ POOLS = ("mean", "max", 2, 4)
 
 def hidden_scores(net, x, y, x_test, y_test):
     "{(stage, pool): accuracy on the hidden part} for all stages and poolings."
+    from transfer_course.features import extract_stages, one_probe
     found = {}
     for pool in POOLS:
         how = dict(pool=pool, cache=False, progress=False)

@@ -79,7 +79,7 @@ def student_copies(
         raise UsageError(f"FOLDER must be a folder, but {folder} or a part of it "
                          "is a file: give another name") from None
     except OSError as e:
-        raise UsageError(f"FOLDER {folder} can't be written ({e.strerror}): "
+        raise UsageError(f"FOLDER {folder} can't be written ({e.strerror or e}): "
                          "give a folder of your own") from None
     return made, [n for n in books if n not in made]
 
