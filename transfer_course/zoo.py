@@ -254,6 +254,8 @@ def _known(v):
 
 def _fix_name(v):
     "What a wrong name of a network is told."
+    if str(v).endswith((".safetensors", ".pth", ".pt")):
+        return "a file is read by backbones.load_checkpoint(path)"
     guess = near(v, dict.fromkeys(known_names()))
     there = (f"embedded are {', '.join(WEIGHTS)}, "
              "all others are torchvision's and timm's names")
