@@ -18,6 +18,8 @@ from torch import nn
 
 from .door import (
     Count, Dropout, Function, Kind, OneOf, Pictures, Seed, door, need)
+from .kinds import one_dtype
+from .tally import said_once
 
 # %% ../nbs/workbench/20-backbone.ipynb #8ff91428
 @door
@@ -48,7 +50,7 @@ class Preprocess(nn.Module):
             self.register_buffer(k, torch.tensor(v).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, x):
-        "uint8 N×C×H×W pictures -> float32 N×3×H×W on the network's own scale."
+        "uint8 N×C×H×W pictures -> N×3×H×W of the weights' dtype, on their own scale."
         Pictures.check("x", x)
         if self.size is not None: x = resize(x, self.size, self.interpolation)
         if min(x.shape[-2:]) < self.least:
@@ -174,8 +176,9 @@ def batched(
     A network is put in eval mode for it."""
     net = _network_of(f)
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
-    with torch.inference_mode(), evaluating(net):
-        return torch.cat([f(b.to(device)).float().cpu() for b in x.split(batch_size)])
+    parts = x.split(batch_size)
+    with torch.inference_mode(), evaluating(net), one_dtype(), said_once():
+        return torch.cat([f(b.to(device)).float().cpu() for b in parts])
 
 # %% ../nbs/workbench/20-backbone.ipynb #86dffd2f
 def guesses(
@@ -290,7 +293,7 @@ def replace_head(self: Backbone,
          f"got {str(classes)[:60]!r}")
     width, pooled = self.width, not is_flat(self)
     head = drawn(lambda: linear_head(width, num_classes, dropout, pooled), seed)
-    self.head = head.to(next(self.parameters()).device)
+    self.head = head.to(next(self.parameters()))
     self.classes = classes if classes is None else list(classes)
     return self
 

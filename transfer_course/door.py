@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Rate', 'Share', 'Dropout', 'Weight', 'Positive', 'Seed', 'Function', 'Net', 'Flag', 'Text', 'Pictures', 'Labels',
            'saw', 'Kind', 'door', 'is_whole', 'is_number', 'Count', 'Number', 'near', 'OneOf', 'a_type', 'Place',
-           'same_length', 'need']
+           'as_array', 'as_labels', 'same_length', 'need']
 
 # %% ../nbs/workbench/00-door.ipynb #93c72078
 import os
@@ -174,6 +174,8 @@ def Place(
 # %% ../nbs/workbench/00-door.ipynb #91762b10
 def _fix_pictures(x):
     "The likely mend for what is not uint8 N×C×H×W; an empty text if it is."
+    sentences = isinstance(x, (list, tuple)) and x and isinstance(x[0], str)
+    if sentences: return "a network that reads is backbones.load('minilm')"
     if not isinstance(x, torch.Tensor): return "make it a tensor with torch.as_tensor"
     if x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
         return "move the channels with x.permute(0, 3, 1, 2)"
@@ -190,14 +192,31 @@ Pictures = Kind(lambda v: not _fix_pictures(v), "uint8 N×C×H×W", _fix_picture
                 lambda v: a_type(v, torch.Tensor))
 
 # %% ../nbs/workbench/00-door.ipynb #44ec0d10
-def _fix_labels(y):
-    "The likely mend for what is not int64 N; an empty text if it is."
-    if not isinstance(y, torch.Tensor): return "use torch.as_tensor"
-    good = y.dtype == torch.int64 and y.ndim == 1 and len(y)
-    return "" if good else "use class numbers, such as y.long()"
+def as_array(v):
+    "A list, an array, a pandas Series as a NumPy array; None if it can't be one."
+    if not hasattr(v, "__len__") or isinstance(v, (str, dict, set)): return None
+    try: a = np.asarray(v)
+    except (ValueError, TypeError, RuntimeError): return None
+    mixed = a.dtype.kind == "U" and not all(isinstance(i, str) for i in v)
+    if mixed: return np.asarray(v, dtype=object)
+    whole = a.dtype.kind == "O" and a.size and all(is_whole(i) for i in a.flat)
+    return a.astype(np.int64) if whole else a
 
-Labels = Kind(lambda v: not _fix_labels(v), "int64 N", _fix_labels,
-              lambda v: a_type(v, torch.Tensor))
+def as_labels(v):
+    "int64 N out of whole numbers in a tensor, array, Series or list; else None."
+    if not isinstance(v, torch.Tensor):
+        a = as_array(v)
+        if a is None or a.dtype.kind not in "iu": return None
+        v = torch.from_numpy(a.astype(np.int64))
+    odd = v.is_floating_point() or v.is_complex() or v.dtype == torch.bool
+    return None if odd or v.ndim != 1 or not len(v) else v.long()
+
+def _fix_labels(v):
+    if isinstance(v, torch.Tensor): return "use class numbers, such as y.long()"
+    return "give one class number from 0 up, or one name of a class, for each"
+
+Labels = Kind(lambda v: as_labels(v) is not None, "int64 N", _fix_labels,
+              lambda v: a_type(v, (torch.Tensor, np.ndarray)), as_labels)
 
 # %% ../nbs/workbench/00-door.ipynb #5ce9f9f9
 def same_length(**named): # two or more arguments by their names

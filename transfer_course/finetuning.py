@@ -21,6 +21,7 @@ from .door import (
     Count, Dropout, Flag, Function, Number, Place, Rate, Seed, Weight, door, need)
 from .frozen import (
     Change, OldHead, RateRatio, join_logs, seen_plan, split_at, without_frozen)
+from .tally import said_once
 from .training import Trainable, accuracy, fit
 
 # %% ../nbs/04-finetuning.ipynb #d6257537
@@ -122,6 +123,7 @@ def train_by_plan(
 
 # %% ../nbs/04-finetuning.ipynb #97240ee2
 @renamed_arguments(keep="cache")
+@said_once(distinct=True)
 @door
 def fine_tune(
     net: ABackbone, # trained in place; gets another head if the task has other classes

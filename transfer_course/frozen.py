@@ -12,6 +12,7 @@ from torch import nn
 
 from .backbone import ABackbone, Backbone, batched, check_stage
 from .door import Kind, Number, door, need
+from .textnets import TextBackbone
 from .training import Log
 
 # %% ../nbs/workbench/36-frozen.ipynb #ebde99c7
@@ -70,7 +71,9 @@ def without_frozen(
     upto): # name of the last frozen stage
     """The rest of the network, and a task for it: the frozen stages are computed once.
 
-    As they were, if the maps would take more than a gigabyte."""
+    As they were, if the maps would take more than a gigabyte, or if the network reads
+    sentences: its layers need to know where each ends."""
+    if isinstance(net, TextBackbone): return net, task
     front, rest = split_at(net, upto)
     if not fits_in_memory(front, task): return net, task
     return rest, CachedFeatures(task, lambda x: batched(front, x), front.state_dict())

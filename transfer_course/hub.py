@@ -11,6 +11,7 @@ import tempfile
 import torch
 
 from .door import Count, Rate, Seed, door, need
+from .tally import said_once
 from .texts import ATextTask, Sentences
 from .weights import checked_path
 
@@ -47,6 +48,7 @@ def _trainer(bert, tokenize, task, folder, **how):
     return trainer
 
 # %% ../nbs/workbench/37-hub.ipynb #e0497020
+@said_once(distinct=True)
 @door
 def train_with_trainer(
     bert, tokenize, # transformers' classifier, trained in place; its tokenizer

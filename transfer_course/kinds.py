@@ -4,9 +4,13 @@
 
 # %% auto #0
 __all__ = ['Cloud', 'Scores', 'Loss', 'OneNumber', 'NORMS', 'NormedNet', 'SeveralPictures', 'PictureFunction', 'WholeNumbers',
-           'ViewPairs', 'same_width', 'is_float_rows', 'is_finite']
+           'ViewPairs', 'same_width', 'is_float_rows', 'is_finite', 'one_dtype']
 
 # %% ../nbs/workbench/19-kinds.ipynb #97853ed6
+import re
+import textwrap
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import nn
@@ -113,3 +117,16 @@ def _pairs_fix(v):
 ViewPairs = Kind(lambda v: is_float_rows(v) and len(v) > 3 and len(v) % 2 == 0,
                  "float 2N×D, two rows for each of at least 2 pictures", _pairs_fix,
                  lambda v: ValueError if is_float_rows(v) else TypeError)
+
+# %% ../nbs/workbench/19-kinds.ipynb #be778e1e
+@contextmanager
+def one_dtype(
+    fix="call net.float()"): # the likely mend
+    "In `with one_dtype():` weights of two dtypes that meet get one sentence."
+    try: yield
+    except RuntimeError as e:
+        said = str(e).partition("\n")[0]
+        if not re.search("dtype|scalar type|weight type|input type", said, re.I): raise
+        said = textwrap.shorten(said.replace(". ", "; "), 150)
+        raise ValueError(
+            f"numbers of different precision meet in net ({said}): {fix}") from e

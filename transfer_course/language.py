@@ -9,9 +9,9 @@ __all__ = ['bag_of_words', 'extract', 'pieces', 'predict', 'accuracy', 'random_w
            'with_lora', 'probed', 'learning', 'crossings', 'as_head', 'Scores', 'coral', 'self_train', 'Tagger',
            'tag_loss', 'learn_tags', 'predict_tags', 'entity_f1', 'classic_tags', 'probe_tags', 'AnswerSelector',
            'choose_by_words', 'TAGS', 'TextTask', 'Texts', 'answer', 'bert_classifier', 'best_span', 'by_length',
-           'check_tags', 'entities', 'families', 'first_pieces', 'fused_adamw', 'micro_batches', 'questions',
-           'review_table', 'reviews', 'span_of', 'split_entities', 'table', 'tag_task', 'text_card', 'to_task',
-           'tokenize_words', 'train_with_trainer', 'unsort', 'word_features', 'word_vectors']
+           'check_tags', 'entities', 'families', 'first_pieces', 'from_csv', 'fused_adamw', 'micro_batches',
+           'questions', 'review_table', 'reviews', 'span_of', 'split_entities', 'table', 'tag_task', 'text_card',
+           'to_task', 'tokenize_words', 'train_with_trainer', 'unsort', 'word_features', 'word_vectors']
 
 # %% ../nbs/09-language.ipynb #e44656f6
 import numpy as np
@@ -34,18 +34,20 @@ from .hub import (
     answer, bert_classifier, best_span, check_tokenizer, span_of, train_with_trainer)
 from .kinds import same_width
 from .probes import Features
+from .tally import said_once
 from .textnets import ATextBackbone
 from .texts import (
-    Sentences, Texts, TextTask, by_length, fused_adamw, micro_batches, questions,
-    review_table, reviews, table, text_card, to_task, unsort)
+    Sentences, Texts, TextTask, by_length, from_csv, fused_adamw, micro_batches,
+    questions, review_table, reviews, table, text_card, to_task, unsort)
 from .words import (
-    TAGS, check_guess, check_tags, entities, families, first_pieces,
-    split_entities, tag_task, tokenize_words, word_features, word_vectors)
+    TAGS, WordLists, check_guess, check_tags, entities, families, first_pieces,
+    split_entities, tag_task, tokenize_words, word_features, word_vectors, words_fit)
 
 # %% ../nbs/09-language.ipynb #4df8a017
 _all_ = ["TAGS", "TextTask", "Texts", "answer", "bert_classifier", "best_span",
          "by_length", "check_tags", "entities", "families", "first_pieces",
-         "fused_adamw", "micro_batches", "questions", "review_table", "reviews",
+         "from_csv", "fused_adamw", "micro_batches", "questions", "review_table",
+         "reviews",
          "span_of", "split_entities", "table", "tag_task", "text_card", "to_task",
          "tokenize_words", "train_with_trainer", "unsort", "word_features",
          "word_vectors"]
@@ -247,7 +249,8 @@ def self_train(
     for _ in range(rounds):
         p = probe.predict_proba(zt)
         sure = surest(p, int(share * len(zt) / p.shape[1]))
-        z, y = np.concatenate([zs, zt[sure]]), np.concatenate([ys, p.argmax(1)[sure]])
+        guessed = probe.classes_[p.argmax(1)[sure]]
+        z, y = np.concatenate([zs, zt[sure]]), np.concatenate([ys, guessed])
         probe = features.linear_probe(z, y, C=probe[-1].C)
     return probe
 
@@ -272,23 +275,27 @@ def tag_loss(model, x, y):
     scores = model(x)
     return F.cross_entropy(scores, y[:, :scores.shape[2]], ignore_index=-100)
 
+@said_once(distinct=True)
 def learn_tags(
     net,       # a TextBackbone, trained in place
     sentences, # list of (words, tags)
     lr, seed=0, steps=60):
     "A Tagger trained on the sentences, with rates that fall towards the input."
-    tagger, epochs = Tagger(net, seed=seed), epochs_for(len(sentences), steps)
+    task, epochs = tag_task(sentences, net), epochs_for(len(sentences), steps)
+    tagger = Tagger(net, seed=seed)
     params = finetuning.param_groups(net, lr, 10.)
-    training.fit(tagger, tag_task(sentences), epochs, lr, 16, seed, objective=tag_loss,
+    training.fit(tagger, task, epochs, lr, 16, seed, objective=tag_loss,
                  optimizer=fused_adamw, params=params)
     return tagger
 
 # %% ../nbs/09-language.ipynb #d43f9e4c
+@said_once(distinct=True)
+@door
 def predict_tags(
-    tagger,     # a Tagger
-    sentences): # list of lists of words
-    "A tag for every word: a list of lists."
-    texts = Texts(" ".join(words) for words in sentences)
+    tagger, # a Tagger
+    sentences: WordLists):
+    "A tag for every word: a list of lists; ValueError for more words than it reads."
+    texts = words_fit(tagger.net, sentences)
     order, tags = by_length(texts), [None] * len(texts)
     for some in order.split(32):
         for i, row in zip(some.tolist(), guesses(batched(tagger, texts[some]))):

@@ -10,17 +10,17 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix, recall_score
 
 from .backbone import batched, guesses
-from .door import Net, door, need, same_length, saw
+from .door import Labels, Net, door, need, same_length
+from .tasks import from_names
 
 # %% ../nbs/workbench/41-measures.ipynb #60efc7f7
-def check_labels(x, y):
-    "One sentence unless y holds a label for each picture."
-    if getattr(y, "ndim", None) != 1 or not hasattr(y, "cpu"):
-        raise TypeError(f"y must be a tensor of N labels, got {saw(y)}: "
-                        "use torch.as_tensor")
+def check_labels(net, x, y):
+    "y as int64, if it holds for each picture a class number, or a name of net.classes."
+    need(len(x), "x holds no pictures: accuracy needs at least one")
+    y = Labels.check("y", from_names("y", y, getattr(net, "classes", None)))
     need(len(x) == len(y), "x and y must have the same length, "
          f"got {len(x)} pictures and {len(y)} labels")
-    need(len(x), "x holds no pictures: accuracy needs at least one")
+    return y.cpu()
 
 # %% ../nbs/workbench/41-measures.ipynb #ab73d42e
 @door
@@ -31,8 +31,8 @@ def accuracy(
     """Share of items (0–1) whose highest score is the right class, in eval mode.
 
     ValueError for a network that gives NaN."""
-    check_labels(x, y)
-    return (guesses(batched(net, x)) == y.cpu()).float().mean().item()
+    y = check_labels(net, x, y)
+    return (guesses(batched(net, x)) == y).float().mean().item()
 
 @door
 def balanced_accuracy(
@@ -40,10 +40,10 @@ def balanced_accuracy(
     x,        # N×C×H×W uint8 pictures
     y):       # N int64 labels
     "The mean over classes of the share (0–1) of their items that are right."
-    check_labels(x, y)
+    y = check_labels(net, x, y)
     found = guesses(batched(net, x))
     here = sorted(set(y.tolist()))
-    return float(recall_score(y.cpu(), found, labels=here, average="macro"))
+    return float(recall_score(y, found, labels=here, average="macro"))
 
 # %% ../nbs/workbench/41-measures.ipynb #e589d4a9
 @door
@@ -53,11 +53,11 @@ def confusion(
     y,             # N int64 labels
     classes=None): # names; None: those of the network, else numbers
     "How many pictures of each class (row) get each class (column): a DataFrame."
-    check_labels(x, y)
+    y = check_labels(net, x, y)
     found = guesses(batched(net, x))
     names = classes if classes is not None else getattr(net, "classes", None)
     n = max(int(y.max()), int(found.max()), len(names or ()) - 1) + 1
     names = list(names or range(n))
     same_length(classes=names, outputs=range(n))
-    table = confusion_matrix(y.cpu(), found, labels=range(n))
+    table = confusion_matrix(y, found, labels=range(n))
     return pd.DataFrame(table, pd.Index(names, name="is"), pd.Index(names, name="said"))

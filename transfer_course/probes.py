@@ -10,11 +10,12 @@ __all__ = ['Features', 'ClassNumbers', 'Strengths', 'one_thread', 'CommonScaler'
 import warnings
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.model_selection import train_test_split
 from threadpoolctl import ThreadpoolController
 
-from .door import Kind, is_number, need, same_length, saw
+from .door import as_array, Kind, is_number, need, same_length, saw
 
 # %% ../nbs/workbench/33-probes.ipynb #392388a6
 def bad_row(z):
@@ -45,14 +46,20 @@ Features = Kind(lambda v: is_table(v) and bad_row(np.asarray(v)) is None,
                 show=show_features)
 
 # %% ../nbs/workbench/33-probes.ipynb #33000006
+def as_column(v):
+    "Labels as an array: whole numbers, or names of classes; None if it can't be one."
+    y = np.asarray(v.cpu()) if isinstance(v, torch.Tensor) else as_array(v)
+    names = y is not None and y.dtype.kind == "O" and y.size
+    return y.astype(str) if names and all(isinstance(c, str) for c in y.flat) else y
+
 def is_whole_column(v):
-    try: y = np.asarray(v)
-    except (ValueError, TypeError, RuntimeError): return False
-    return y.ndim == 1 and y.dtype.kind in "iu"
+    "Whole numbers, or names of classes, one a row?"
+    y = as_column(v)
+    return y is not None and y.ndim == 1 and y.dtype.kind in "iuU"
 
 # %% ../nbs/workbench/33-probes.ipynb #33000007
 ClassNumbers = Kind(is_whole_column, "whole class numbers, one a row",
-                    "use labels such as task.y_train", take=np.asarray)
+                    "use labels such as task.y_train, or names", take=as_column)
 
 # %% ../nbs/workbench/33-probes.ipynb #90ca04da
 class CommonScaler(BaseEstimator, TransformerMixin):
@@ -108,14 +115,19 @@ def best_of(
     return best
 
 # %% ../nbs/workbench/33-probes.ipynb #b1cac4e5
+def several(v):
+    "The numbers of a list or an array of one dimension; None of one number."
+    row = isinstance(v, (list, tuple)) or getattr(v, "ndim", 0) == 1
+    return list(v) if row else None
+
 def wrong_strengths(v):
     "What is wrong among one number or a list of them; an empty text if nothing."
-    values = v if isinstance(v, (list, tuple)) else [v]
+    values = several(v) if several(v) is not None else [v]
     if not values: return "an empty list"
     good = lambda c: is_number(c) and 0 < c < np.inf
     return next((repr(c) for c in values if not good(c)), "")
 
-def as_strengths(v): return sorted(v) if isinstance(v, (list, tuple)) else [v]
+def as_strengths(v): return [v] if several(v) is None else sorted(several(v))
 
 # %% ../nbs/workbench/33-probes.ipynb #33000015
 Strengths = Kind(lambda v: not wrong_strengths(v), "a number above 0 or a list of them",

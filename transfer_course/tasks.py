@@ -20,6 +20,8 @@ from fastcore.basics import patch
 from sklearn.model_selection import train_test_split
 
 from transfer_course.door import (
+    as_array,
+    as_labels,
     Count,
     Flag,
     Function,
@@ -65,15 +67,31 @@ ClassNames = Kind(lambda v: not _fix_names(v), "a list of at least 2 different n
                   _fix_names, lambda v: ValueError if _is_list(v) else TypeError, list)
 
 # %% ../nbs/workbench/10-tasks.ipynb #183b2c2e
+def from_names(
+    name,     # of the argument, for the sentence
+    y,        # labels
+    classes): # names of the classes
+    "Class numbers, where the labels are names of classes; other labels as they are."
+    a = as_array(y)
+    if a is None or a.ndim != 1 or not len(a): return y
+    if not all(isinstance(label, str) for label in a.tolist()): return y
+    place = {c: i for i, c in enumerate(classes or ())}
+    strange = [label for label in a.tolist() if label not in place]
+    if not strange: return torch.tensor([place[label] for label in a.tolist()])
+    names = textwrap.shorten(", ".join(map(str, place)), 80) or "none, give them"
+    raise ValueError(f"{name} must hold names of classes, got {strange[0]!r} "
+                     f"({len(strange)} of {len(a)} are none): the classes are {names}")
+
+# %% ../nbs/workbench/10-tasks.ipynb #f241fdb3
 def check_labels(
     y,              # labels
     n,              # how many there must be
     classes,        # names of the classes
     name="y",       # the argument's name, for the sentence
     noun="picture"): # what they are labels of
-    "`y` itself, if it is int64, one label for each of `n`, each from 0 to k−1."
+    "`y` as int64: one label for each of `n`, each a class's number or its name."
     x, k = "x" + name[1:], len(classes)
-    Labels.check(name, y)
+    y = Labels.check(name, from_names(name, y, classes))
     need(len(y) == n, f"{name} has {len(y)} labels for {n} {noun}s in {x}: "
                       f"give one label for each {noun}")
     low, high = int(y.min()), int(y.max())
@@ -93,8 +111,9 @@ def check_part(
     "One sentence unless what this part of the task holds fits together."
     name, first = f"x_{part}", task.x_train
     x, y = task.kind.check(name, getattr(task, name)), getattr(task, f"y_{part}")
-    check_labels(y, len(x), task.classes, f"y_{part}", task.noun)
+    y = check_labels(y, len(x), task.classes, f"y_{part}", task.noun)
     setattr(task, name, x)
+    setattr(task, f"y_{part}", y)
     if not isinstance(x, torch.Tensor) or x.shape[1:] == first.shape[1:]: return
     raise ValueError(f"{name} must have pictures of {pixels_of(first)} like x_train, "
                      f"got {pixels_of(x)}: resize them or repeat the channel")
@@ -145,15 +164,8 @@ def parts(self: Task):
     return ["train"] + ["valid"] * (self.x_valid is not None) + ["test"]
 
 # %% ../nbs/workbench/10-tasks.ipynb #8a549c23
-def _class_numbers(v):
-    "Could this be N class numbers?"
-    try: y = torch.as_tensor(v)
-    except (TypeError, ValueError, RuntimeError): return False
-    plain = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
-    return y.ndim == 1 and len(y) > 0 and plain
-
-ClassNumbers = Kind(_class_numbers, "N class numbers", "such as [0, 1, 1]",
-                    take=lambda v: torch.as_tensor(v).long())
+ClassNumbers = Kind(lambda v: as_labels(v) is not None, "N class numbers",
+                    "such as [0, 1, 1]", take=as_labels)
 
 # %% ../nbs/workbench/10-tasks.ipynb #a5ef88fa
 def _at_most(k, counts, names, noun, fewer):

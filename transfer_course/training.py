@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import signature
 
 # %% ../nbs/workbench/30-training.ipynb #18e36d07
 import torch
@@ -25,15 +24,20 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+# %% ../nbs/workbench/30-training.ipynb #08fcd93e
 from .augment import crop_flip, cutout
 from .backbone import batched
 from .batches import (
     PictureDataset, SeededSampler, epochs_for_steps, identity, loader)
+from transfer_course.callables import (
+    MakeOptimizer, MakeSchedule, Objective, can_learn, loss_of, made_optimizer,
+    made_schedule)
 from .course import renamed
 from .door import (
     Count, Flag, Function, Kind, Net, Place, Rate, Seed, door, need)
 from .measures import accuracy, balanced_accuracy, confusion
 from .records import Log, environment, write_result
+from .tally import said_once
 from transfer_course.resume import (
     belongings, epoch_seed, keep_checkpoint, lent_generators, load_state, restore,
     settings_of)
@@ -50,17 +54,6 @@ def is_weights(v):
     "A list of weights or of groups of them, or something that yields one."
     return not isinstance(v, (nn.Module, torch.Tensor, str)) and hasattr(v, "__iter__")
 
-def scores_alone(v):
-    "Is it a loss of scores and labels, as those of torch are?"
-    return isinstance(v, nn.modules.loss._Loss)
-
-def fix_objective(v):
-    if callable(v): return "write lambda model, x, y: loss(model(x), y)"
-    return "pass the function itself, without quotes"
-
-Objective = Kind(lambda v: callable(v) and not scores_alone(v),
-                 "a function of (model, x, y)", fix_objective, TypeError,
-                 show=type_name)
 Trainable = Kind(lambda v: hasattr(v, "x_train"), "a Task",
                  "load one with data.load(name)", TypeError, show=type_name)
 Weights = Kind(is_weights, "a list of weights", "write net.head.parameters()",
@@ -69,6 +62,7 @@ Weights = Kind(is_weights, "a list of weights", "write net.head.parameters()",
 # %% ../nbs/workbench/30-training.ipynb #8c7c3367
 def check_start(net, task, params=None, patience=None):
     "What can be seen to be wrong in two arguments together: ValueError, one sentence."
+    can_learn(net)
     need(patience is None or task.x_valid is not None,
          "patience needs a validation part: make one with task.split(0.2)")
     need(params is None or params,
@@ -160,18 +154,6 @@ def check_moved(net):
     need(any(p.grad is not None for p in free_weights(net)), "objective must depend on "
          "net, but no weight of it got a gradient: compute the loss from model(x)")
 
-@patch
-def losses(self: Run,
-           x, y): # a batch, on the device
-    "What the objective gives; numbers of different precision are told in one sentence."
-    try: return self.objective(self.model, x, y)
-    except RuntimeError as e:
-        said = str(e)
-        need("expected scalar type" not in said and "same dtype" not in said,
-             "objective mixes numbers of different precision "
-             f"({said.partition(chr(10))[0][:80]}): write weights.float()")
-        raise
-
 # %% ../nbs/workbench/30-training.ipynb #e8f8b97f
 @patch
 def step(self: Run,
@@ -179,7 +161,8 @@ def step(self: Run,
     "One step of the optimizer: the mean loss over the batch."
     i, n, device = self.acc.process_index, self.acc.num_processes, self.acc.device
     mine, labels = self.augment(x[i::n].to(device)), y[i::n].to(device)
-    loss = self.losses(mine, labels) * (len(labels) * n / len(y))
+    loss = loss_of(self.objective, self.model, mine, labels)
+    loss = loss * (len(labels) * n / len(y))
     self.loss = self.acc.reduce(loss.detach(), "mean").item()
     need(math.isfinite(self.loss), f"the loss became {self.loss}: "
          "lr is probably too large, try a tenth of it")
@@ -246,14 +229,6 @@ def check_weights(opt, net, objective):
     need(not strangers or ours <= moved, f"params holds {strangers} weights that are "
          "not net's, and lacks some that are: make it again, after a head is replaced")
 
-# %% ../nbs/workbench/30-training.ipynb #398c762e
-def check_schedule(sched):
-    "ValueError for a scheduler that wants more than the step."
-    wants = [p for p in signature(sched.step).parameters.values()
-             if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    need(not wants, "schedule must give a scheduler that is stepped without arguments, "
-         f"got {type(sched).__name__}: take one_cycle, constant or another of torch's")
-
 # %% ../nbs/workbench/30-training.ipynb #5988443b
 def begin_run(net, task, checkpoint, numbers, functions, augment, params, watch):
     "A run where accelerate puts it; it goes on from the checkpoint, if there is one."
@@ -261,13 +236,13 @@ def begin_run(net, task, checkpoint, numbers, functions, augment, params, watch)
     size, seed, n = numbers["batch_size"], numbers["seed"], acc.num_processes
     batches, order = loader(task.x_train, task.y_train, size, seed, max(2, n))
     weights = free_weights(net) if params is None else params
-    opt = functions["optimizer"](weights, numbers["lr"])
+    opt = made_optimizer(functions["optimizer"], weights, numbers["lr"])
     check_weights(opt, net, functions["objective"])
     settings, own = settings_of(net, task, functions, numbers), None
     if checkpoint: own = belongings(net, task, functions, augment, opt)
     state = load_state(checkpoint, settings, own)
-    sched = functions["schedule"](opt, numbers["epochs"] * len(batches))
-    check_schedule(sched)
+    steps = numbers["epochs"] * len(batches)
+    sched = made_schedule(functions["schedule"], opt, steps)
     model, opt, sched = acc.prepare(net, opt, sched)
     run = Run(net, model, task, Log(settings=settings), acc, opt, sched, batches, order,
               functions["objective"], augment or identity, watch, belongings=own)
@@ -276,6 +251,7 @@ def begin_run(net, task, checkpoint, numbers, functions, augment, params, watch)
     return run
 
 # %% ../nbs/workbench/30-training.ipynb #15b3b1db
+@said_once(distinct=True)
 @door
 def fit(
     net: Net,                # uint8 pictures -> scores, trained in place
@@ -285,8 +261,8 @@ def fit(
     batch_size: Count(2) = 64, # pictures a step, over all processes together
     seed: Seed = 0,          # of the order, dropout and augmentation
     objective: Objective = cross_entropy, # (model, x, y) -> loss
-    optimizer: Function = adamw,         # (params, lr) -> torch optimizer
-    schedule: Function = one_cycle,      # (optimizer, steps) -> scheduler
+    optimizer: MakeOptimizer = adamw,     # (params, lr) -> torch optimizer
+    schedule: MakeSchedule = one_cycle,   # (optimizer, steps) -> scheduler
     augment: Function | None = None,     # uint8 batch -> uint8 batch, in training only
     params: Weights | None = None,   # weights, or groups of them; None: all free ones
     patience: Count() | None = None, # stop after so many epochs that were no better

@@ -25,7 +25,7 @@ from .augment import negatives, random_shift
 from .backbones import ABackbone, belongs, pool
 from .course import renamed
 from .domains import (
-    CASES, DOMAINS, load, mnist_to_mnist_m, same_task, unlabeled)
+    CASES, DOMAINS, joined, load, mnist_to_mnist_m, same_task, unlabeled)
 from .door import (
     Count, Flag, Function, OneOf, Pictures, Seed, Weight, door, need)
 from .kinds import (
@@ -242,7 +242,7 @@ class Objective(training.Watch):
         with keeping_statistics(self.net):
             zs, scores = forward_with_features(self.net, x, model)
         i = torch.randperm(len(self.x))[:len(x)]
-        xt = self.augment(self.x[i].to(x.device))
+        xt = self.augment(self.x[i].to(y.device))
         zt, logits = forward_with_features(self.net, xt, model)
         far = OneNumber.check("what loss gives", self.loss(zs, zt, logits))
         return F.cross_entropy(scores, y) + self.weight * ramp(self.share) * far
@@ -347,6 +347,7 @@ def learn(
 
     The oracle is the only one that sees target labels."""
     make, usual = METHODS[method]
+    if method == "AdaBN": NormedNet.check("net", net)
     first = union(source, target) if method == "oracle" else source
     weight = usual if weight is None else weight
     log = adapt(net, first, target, make(net.width), weight, seed=seed, **how)
@@ -359,7 +360,7 @@ def learn(
 # %% ../nbs/07-transductive.ipynb #7a06caaf
 def union(source, target):
     "The labelled pictures of both domains: what an oracle may learn from."
-    x = torch.cat([source.x_train, target.x_train])
+    x = joined(source.x_train, target.x_train)
     y = torch.cat([source.y_train, target.y_train])
     name = f"{source.name} and {target.name}"
     return replace(source, name=name, x_train=x, y_train=y, x_valid=None, y_valid=None)

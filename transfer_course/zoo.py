@@ -9,6 +9,7 @@ __all__ = ['CIFAR10', 'NetName', 'conv', 'Residual', 'course_trunk', 'course_net
 
 # %% ../nbs/workbench/22-zoo.ipynb #d995eb86
 from collections import OrderedDict
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -254,7 +255,8 @@ def _known(v):
 
 def _fix_name(v):
     "What a wrong name of a network is told."
-    if str(v).endswith((".safetensors", ".pth", ".pt")):
+    ends = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+    if isinstance(v, (str, Path)) and str(v).endswith(ends):
         return "a file is read by backbones.load_checkpoint(path)"
     guess = near(v, dict.fromkeys(known_names()))
     there = (f"embedded are {', '.join(WEIGHTS)}, "

@@ -140,6 +140,19 @@ def test_the_key_knows_the_pictures_and_the_stage(net, x):
     assert cache_keys(net, x, ["stem"])["stem"] == cache_keys(backbones.course_net(seed=1), x, ["stem"])["stem"]
 
 
+def test_poolings_agree_with_the_map(net, x):
+    with backbones.evaluating(net), torch.no_grad(): m = net.trunk[:2](net.preprocess(x[:5]))
+    stage, (n, d, h, w) = net.stages[1], m.shape
+    tiles = m.reshape(n, d, 2, h // 2, 2, w // 2).mean((3, 5)).flatten(1)
+    for pool, right in {"mean": m.mean((2, 3)), "max": m.amax((2, 3)), 1: m.mean((2, 3)), 2: tiles}.items():
+        for cache in (True, False): assert torch.allclose(extract(net, x[:5], stage, pool=pool, cache=cache), right, atol=1e-4)
+
+
+def test_the_key_knows_the_pooling(net, x):
+    keys = [cache_keys(net, x, ["stage2"], how)["stage2"] for how in ("mean", "max", 2, 4)]
+    assert len(set(keys)) == 4 and keys[0] == cache_keys(net, x, ["stage2"])["stage2"]
+
+
 def test_the_key_of_several_stages_is_that_of_each(net, x):
     assert cache_keys(net, x, net.stages) == {s: cache_keys(net, x, [s])[s] for s in net.stages}
 

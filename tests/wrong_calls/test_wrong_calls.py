@@ -223,8 +223,8 @@ def test_wrong_calls_of_fit(task, how, kinds, words): refused(lambda: training.f
 @rows({
     "other lengths": (lambda: training.accuracy(net(), X, Y[:3]), ValueError, ["x and y", "4 pictures and 3 labels"]),
     "no picture": (lambda: training.accuracy(net(), X[:0], Y[:0]), ValueError, ["x holds no pictures"]),
-    "labels as a list": (lambda: training.accuracy(net(), X, [0, 1, 0, 1]), TypeError, ["y must be a tensor", "torch.as_tensor"]),
-    "labels as scores": (lambda: training.accuracy(net(), X, torch.zeros(4, 2)), TypeError, ["y must be a tensor of N labels"]),
+    "labels as fractions": (lambda: training.accuracy(net(), X, [0, .5, 0, 1]), TypeError, ["y must be int64 N", "list [0, 0.5, 0, 1]"]),
+    "labels as scores": (lambda: training.accuracy(net(), X, torch.zeros(4, 2)), ValueError, ["y must be int64 N", "float32 (4, 2)"]),
     "pictures as an array": (lambda: training.accuracy(net(), X.numpy(), Y), TypeError, ["x must be uint8", "numpy"]),
     "float pictures": (lambda: training.accuracy(net(), X / 255, Y), ValueError, ["x must be uint8"]),
     "net is a name": (lambda: training.accuracy("coursenet", X, Y), TypeError, ["net must be a network"]),

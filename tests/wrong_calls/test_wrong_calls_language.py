@@ -42,7 +42,7 @@ CALLS = {
     "a tensor": (lambda: task(torch.zeros(2, 3)), TypeError, r"x_train must be a list of sentences, got Tensor"),
     "no text": (lambda: task([]), ValueError, r"x_train must be a list of sentences, got an empty list: give at least one"),
     "no labels": (lambda: task(y=None), TypeError, r"y_train must be int64 N, got None"),
-    "labels as a list": (lambda: task(y=[1, 0]), TypeError, r"y_train must be int64 N, got list \[1, 0\]: use torch.as_tensor"),
+    "labels as fractions": (lambda: task(y=[1, 0.5]), TypeError, r"y_train must be int64 N, got list \[1, 0.5\]: give one class number"),
     "too few labels": (lambda: task(y=Y[:1]), ValueError, r"y_train has 1 labels for 2 texts in x_train: give one label for each text"),
     "labels from 1": (lambda: task(y=Y + 1), ValueError, r"y_train must be from 0 to 1 \(there are 2 classes\), got 1 to 2"),
     "one class": (lambda: task(y=0 * Y), ValueError, r"y_train must hold at least 2 classes, got only 'negative': there is nothing to tell apart"),

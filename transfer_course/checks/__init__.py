@@ -76,10 +76,13 @@ def check(
     answer): # a function or a number, as the exercise says
     """Try the answer and report what was seen.
 
-    An error inside the student's code becomes part of the report."""
+    An error inside the student's code becomes part of the report, a call of exit()
+    as well."""
     test = EXERCISES[known(name)][0]
     try: report = Report(name, True, test(answer))
     except NotYet as e: report = Report(name, False, str(e))
+    except SystemExit:
+        report = Report(name, False, "your code called exit(): end it with return")
     except Exception as e:
         report = Report(name, False, f"your code raised {type(e).__name__}: {e}")
     remember(report)

@@ -11,7 +11,8 @@ import random
 import numpy as np
 import torch
 
-from ..backbones import course_net, evaluating
+from ..backbones import course_net, evaluating, load
+from ..features import extract_stages, one_probe
 from . import (NotYet, as_array, exercise, need, need_function,
                                     why_wrong)
 
@@ -116,11 +117,12 @@ def need_both(both, z, s1, s2):
           "`torch.cat` joins tensors; the dimension that grows is 1, the features.")
 def both_check(both):
     need_function(both)
-    widths = {"first": 4, "second": 3, "third": 5}
+    widths = {"first": 4, "second": 3, "third": 5, "fourth": 4}
     z = {stage: torch.randn(6, width) for stage, width in widths.items()}
-    for s1, s2 in [("first", "third"), ("third", "second"), ("second", "second")]:
+    pairs = [("first", "fourth"), ("first", "third"), ("third", "second")]
+    for s1, s2 in [*pairs, ("second", "second")]:
         need_both(both, z, s1, s2)
-    return "three pairs of stages, of different widths: side by side"
+    return "four pairs of stages, of like and of different widths: side by side"
 
 # %% ../../nbs/checks/03-features.ipynb #b9070484
 def quarters(m):
@@ -151,9 +153,14 @@ def need_halves(halves, net, stage, side):
     right = torch.cat(quarters(m)[:2], 1)
     got = as_array(halves(net, x, stage), call, tuple(right.shape))
     if np.allclose(got, right, atol=1e-4): return
+    w = side // 2
+    with torch.no_grad():
+        cut = [net.features(part, stage) for part in (x[..., :w], x[..., w:])]
+    slips = {"these are halves of the picture, each by itself: the map is to be cut, "
+             "behind the stage": torch.cat(cut, 1)} | half_slips(m)
     away = abs(got - right.numpy()).max()
     far = f"the largest difference to the means over the two halves is {away:.2g}"
-    raise NotYet(f"{call}: {why_wrong(got, half_slips(m)) or far}")
+    raise NotYet(f"{call}: {why_wrong(got, slips) or far}")
 
 # %% ../../nbs/checks/03-features.ipynb #abc72387
 @exercise("03-3", "Run `net.preprocess` and the stages of `net.trunk` by hand, "
@@ -167,3 +174,68 @@ def halves_check(halves):
     need_halves(halves, net, "stage2", 32)
     need_halves(halves, net, "stage1", 64)
     return "two stages and two sizes of pictures: the left half, then the right half"
+
+# %% ../../nbs/checks/03-features.ipynb #03c00002
+def marks():
+    "A plus, a cross, a frame and a bar: 4×9×9, 0 or 1."
+    m, i = torch.zeros(4, 9, 9), torch.arange(9)
+    m[0, 4, :] = m[0, :, 4] = 1
+    m[1, i, i] = m[1, i, 8 - i] = 1
+    m[2, [0, -1]] = m[2, :, 0] = m[2, :, -1] = 1
+    m[3, 3:5] = 1
+    return m
+
+# %% ../../nbs/checks/03-features.ipynb #03c00006
+def marked(n, places, g):
+    "n pictures with a mark on noise; the class is its quarter or its kind."
+    y, other = torch.arange(n) % 4, torch.randint(4, (n,), generator=g)
+    kinds, quarters = (other, y) if places else (y, other)
+    x = torch.randint(60, (n, 1, 32, 32), generator=g)
+    corners = torch.randint(8, (n, 2), generator=g)
+    for i, (kind, quarter) in enumerate(zip(kinds, quarters.tolist())):
+        a, b = (corners[i] + 16 * torch.tensor([quarter // 2, quarter % 2])).tolist()
+        x[i, 0, a:a + 9, b:b + 9] += (180 * marks()[kind]).long()
+    return x.to(torch.uint8).expand(-1, 3, -1, -1), y
+
+# %% ../../nbs/checks/03-features.ipynb #03c00003
+POOLS = ("mean", "max", 2, 4)
+
+def hidden_scores(net, x, y, x_test, y_test):
+    "{(stage, pool): accuracy on the hidden part} for all stages and poolings."
+    found = {}
+    for pool in POOLS:
+        how = dict(pool=pool, cache=False, progress=False)
+        z, z_test = (extract_stages(net, part, **how) for part in (x, x_test))
+        for s in z:
+            probe = one_probe(z[s].numpy(), y.numpy(), 1.)
+            found[s, pool] = probe.score(z_test[s].numpy(), y_test.numpy())
+    return found
+
+# %% ../../nbs/checks/03-features.ipynb #03c00005
+def need_recipe(recipe, net, places, seed):
+    "NotYet unless the stage and pooling chosen are near the best on hidden pictures."
+    g = torch.Generator().manual_seed(seed)
+    (x, y), hidden = marked(32, places, g), marked(200, places, g)
+    call = "recipe(net, x, y) with 32 pictures of 4 classes"
+    got = recipe(net, x.clone(), y.clone())
+    good = isinstance(got, tuple) and len(got) == 2 and got[0] in net.stages
+    need(good and got[1] in POOLS, f"{call} gave {got!r}: a stage and one of the "
+         "poolings 'mean', 'max', 2 and 4 were expected, such as ('stage1', 2)")
+    found = hidden_scores(net, x, y, *hidden)
+    best, ours = max(found.values()), found[got]
+    need(ours > best - 0.1, f"{call} gave {got!r}: on hidden pictures of one of the "
+         f"tasks it is right in {ours:.0%}, another choice in {best:.0%}")
+
+# %% ../../nbs/checks/03-features.ipynb #03c00004
+@exercise("03-4", "No stage and pooling is good at everything: "
+                  "the labels must say which one this task wants.",
+          "Hold out a part of the labels of each class, and score all sixteen on it. "
+          "A held-out part of 32 labels is small: take several in turn.",
+          "`sklearn.model_selection.cross_val_score(probe, z, y, cv=4)` does so; "
+          "its mean is what to compare.")
+def recipe_check(recipe):
+    need_function(recipe)
+    net = load("coursenet")
+    for places in (True, False):
+        need_recipe(recipe, net, places, seed=random.randrange(1000))
+    return "two tasks that want different features: near the best on hidden pictures"
