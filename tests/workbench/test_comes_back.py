@@ -121,6 +121,10 @@ def test_files_that_do_not_fit_are_told_apart(tmp_path):
     tried(spoilt, ["holds NaN", "trunk.stem.0.weight"])
 
 
+def test_a_file_in_the_place_of_a_name_is_told():
+    refused(lambda: backbones.load("folder/net.safetensors"), ValueError, ["load_checkpoint(path)"])
+
+
 def test_weights_without_a_network_ask_for_one(tmp_path):
     torch.save({"state_dict": net().state_dict()}, tmp_path / "best.pth")
     refused(lambda: load_checkpoint(tmp_path / "best.pth"), ValueError, ["into=net"])
