@@ -42,8 +42,10 @@ def test_the_reference_solution_passes(name):
 
 @pytest.mark.parametrize("name,answer,says", WRONG, ids=[f"{n}-{i}" for i, (n, _, _) in enumerate(WRONG)])
 def test_a_popular_mistake_gets_its_own_message(name, answer, says):
-    report = checks.check(name, answer)
-    assert not report and any(part in report.text for part in says.split("|")), report
+    """Refused on every draw; told in its own words on one of three (on a single draw two mistakes may give the same number)."""
+    reports = [checks.check(name, answer) for _ in range(3)]
+    assert not any(reports), reports
+    assert any(part in r.text for r in reports for part in says.split("|")), reports
     assert not checks.solved()[name]
 
 

@@ -14,6 +14,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from transfer_course import backbones, features, finetuning, language, training
+from transfer_course.files import cache_dir
 
 TEXTS = ["Good.", "A long and winding tale about a goose that learned to dance.", "Bad, bad, bad!", "I would watch it again tomorrow."]
 
@@ -116,10 +117,12 @@ def test_features_of_all_stages_are_the_means_over_tokens():
     for z, h in zip(found.values(), hidden): assert torch.allclose(z[1], h[0].mean(0), atol=1e-5)
 
 
-def test_features_come_from_the_cache(monkeypatch):
-    first = language.extract(bert(), TEXTS, ["layer2"])
-    monkeypatch.setattr(bert().trunk, "forward", lambda *a, **k: 1 / 0)
-    assert torch.equal(language.extract(bert(), TEXTS, ["layer2"])["layer2"], first["layer2"])
+def test_features_come_from_the_cache():
+    """A second call writes nothing: the same files, untouched. (A changed `forward` would rightly be another network.)"""
+    def files(): return {p: p.stat().st_mtime_ns for p in cache_dir().rglob("*.npy")}
+    first, kept = language.extract(bert(), TEXTS, ["layer2"]), files()
+    assert kept and torch.equal(language.extract(bert(), TEXTS, ["layer2"])["layer2"], first["layer2"])
+    assert files() == kept
 
 
 def test_pieces_end_to_end():
