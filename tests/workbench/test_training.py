@@ -103,6 +103,8 @@ def one(pictures):
     return dict(rows=[[r["loss"], r["accuracy"]] for r in log.rows], weights=sum(v.abs().sum().item() for v in n.state_dict().values()))
 runs = {pictures: one(pictures) for pictures in (48, 45)}
 if PartialState().is_main_process: print(json.dumps(dict(processes=PartialState().num_processes, runs=runs)), flush=True)
+PartialState().wait_for_everyone()
+PartialState().destroy_process_group()  # else a thread of the group may be ended while it runs, and takes the process with it
 """
 
 
