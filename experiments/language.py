@@ -1,12 +1,12 @@
-"""Reviews, domains, entities and questions with MiniLM -> nbs/results/language.json; SST-2 -> nbs/results/language_sst2.json
+"""Layers, domains, reviews and entities with MiniLM, what trains the network -> nbs/results/language.json; all of SST-2 -> language_sst2.json
 
     python experiments/language.py                      # about half an hour on one core; killed and started again, it goes on
     python experiments/language.py --bf16               # trains in bfloat16, faster on a processor that has it
-    python experiments/language.py --parts reviews      # some parts only: layers domains reviews recipes entities questions libraries
+    python experiments/language.py --parts reviews      # some parts only: layers domains reviews recipes entities
     python experiments/language.py --sst2 FOLDER        # train.tsv, dev.tsv and test.tsv: sentence, tab, 0 or 1; and nothing else is measured
 
-Learning rates are chosen on a validation part of the training reviews (or sentences), with a seed that is not used afterwards; the stage of the
-frozen features as well. No test label chooses anything.
+Learning rates are chosen on a validation part of the training reviews (or sentences), with a seed that is not used afterwards. No test label
+chooses anything. What trains no network is in language_few.py and names_domains.py; other recipes with rates of their own in forgetting.py.
 """
 import argparse
 import copy
@@ -22,16 +22,16 @@ import pandas as pd
 import torch
 from sklearn.model_selection import train_test_split
 
-from transfer_course import backbones, features, finetuning, language, records, training
+from transfer_course import backbones, features, finetuning, language, names_domains, records, training
 from transfer_course.language import accuracy, extract
 
 RESULTS = Path("nbs/results")
 SEEDS = range(5)
-LABELS = (4, 16, 64, "all")
+LABELS = (4, 16, 64)
 SENTENCES = (10, 40, "all")
 DOMAINS = ("films", "restaurants", "gadgets")
 RATES = {"fine-tuned": (1e-4, 3e-4, 1e-3), "LoRA": (1e-3, 3e-3, 1e-2), "random weights": (3e-4, 1e-3), "entities": (3e-4, 1e-3)}
-MEASURED = {"TF-IDF": LABELS, "frozen + probe": LABELS, "fine-tuned": LABELS, "LoRA": (16, 64), "random weights": (64,)}  # labels per class; the slow ones at few
+MEASURED = {"fine-tuned": LABELS, "LoRA": (16, 64), "random weights": (64,)}  # labels per class; the slow ones at few
 STEPS = 32
 
 
@@ -55,8 +55,8 @@ def tried(method, lr):
     """The validation score of a learning rate."""
     if method == "entities":
         train, valid = language.split_entities(language.split_entities(language.entities())[0], seed=100)
-        guess = language.predict_tags(language.learn_tags(backbones.load("minilm"), train[:40], lr, 100, STEPS), [w for w, _ in valid])
-        return dict(score=round(language.entity_f1([t for _, t in valid], guess), 4))
+        guess = names_domains.predict_tags(names_domains.learn_tags(backbones.load("minilm"), train[:40], lr, 100, STEPS), [w for w, _ in valid])
+        return dict(score=round(names_domains.entity_f1([t for _, t in valid], guess), 4))
     task = language.reviews().split(0.2, seed=100)
     few = language.TextTask("valid", task.x_train, task.y_train, task.x_valid, task.y_valid, task.classes).few_shot(16, 100)
     return dict(score=round(accuracy(tuned(method, few, lr, 100), few), 4))
@@ -110,42 +110,29 @@ def domains(source, target, method, seed):
     a = a.groupby("label").sample(frac=0.8, random_state=seed)
     zs, zt, ys, yt = np.stack([z[i] for i in a.id]), np.stack([z[i] for i in b.id]), a.label.to_numpy(), b.label.to_numpy()
     if method == "TF-IDF": score = language.bag_of_words().fit(a.text, ys).score(b.text, yt)
-    elif method == "self-training": score = language.self_train(zs, ys, zt).score(zt, yt)
+    elif method == "self-training": score = names_domains.self_train(zs, ys, zt).score(zt, yt)
     elif method == "target's own labels":
         i, j = train_test_split(np.arange(len(yt)), test_size=0.2, stratify=yt, random_state=seed)
         score = features.linear_probe(zt[i], yt[i]).score(zt[j], yt[j])
-    else: score = features.linear_probe(language.coral(zs, zt) if method == "CORAL" else zs, ys).score(zt, yt)
+    else: score = features.linear_probe(names_domains.coral(zs, zt) if method == "CORAL" else zs, ys).score(zt, yt)
     return dict(accuracy=round(score, 4))
 
 
 def reviews(method, labels, seed, lr):
     """Test accuracy with so many labels per class."""
     task = language.reviews()
-    few = task if labels == "all" else task.few_shot(labels, seed)
-    if method == "TF-IDF": return dict(accuracy=round(language.bag_of_words().fit(few.x_train, few.y_train).score(few.x_test, few.y_test), 4))
-    if method == "frozen + probe": return dict(accuracy=round(language.probed(few, best_stage(), seed), 4))
+    few = task.few_shot(labels, seed)
     start = time.process_time()
     model = tuned(method, few, lr, seed)
     spent = time.process_time() - start
     found = dict(accuracy=round(accuracy(model, few), 4), learning=language.learning(model), training_cpu_seconds=round(spent, 1))
-    return found | (what_is_left(model, seed) if (method, labels) == ("fine-tuned", 16) else {})
+    return found | (what_is_left(model) if (method, labels) == ("fine-tuned", 16) else {})
 
 
-def what_is_left(model, seed):
-    """What a network that was fine-tuned for sentiment has forgotten: telling domains apart, and finding answers."""
+def what_is_left(model):
+    """What a network that was fine-tuned for sentiment has forgotten: telling domains apart."""
     old, task, before = expert()
-    test = language.questions(halves(seed)[1])
-    return dict(before=round(before, 4), forgotten=round(finetuning.forgetting(model, copy.deepcopy(old.head), task, before), 4),
-                questions=round(chosen(language.AnswerSelector(model), test), 4))
-
-
-def halves(seed):
-    """Numbers of twelve topics for training, and of the other twelve."""
-    order = np.random.default_rng(seed).permutation(24).tolist()
-    return order[:12], order[12:]
-
-
-def chosen(selector, task): return (language.predict(selector, task.x_test).argmax(1) == task.y_test).float().mean().item()
+    return dict(before=round(before, 4), forgotten=round(finetuning.forgetting(model, copy.deepcopy(old.head), task, before), 4))
 
 
 @cache
@@ -154,7 +141,7 @@ def expert():
     t = table()
     parts = {f"{c}_{p}": v for p in ("train", "test") for c, v in dict(x=list(t[t.part == p].text), y=torch.tensor(t[t.part == p].domain.map(DOMAINS.index).to_numpy())).items()}
     task, model = language.TextTask("domains", **parts, classes=list(DOMAINS)), backbones.load("minilm")
-    model.head = language.as_head(features.linear_probe(extract(model, task.x_train)["layer6"], task.y_train))
+    model.head = names_domains.as_head(features.linear_probe(extract(model, task.x_train)["layer6"], task.y_train))
     return model, task, accuracy(model, task)
 
 
@@ -165,7 +152,7 @@ def recipes(recipe, seed, lr):
     epochs = language.epochs_for(len(few.x_train), STEPS)
     if recipe == "gradual unfreezing": finetuning.unfreeze_gradually(model, few, epochs=max(1, round(epochs / 8)), lr_ratio=10., **how)
     else: finetuning.fine_tune(model, few, epochs, 0, lr_ratio=1., **how)
-    return dict(accuracy=round(accuracy(model, few), 4), **what_is_left(model, seed))
+    return dict(accuracy=round(accuracy(model, few), 4), **what_is_left(model))
 
 
 def entities(method, sentences, seed, lr):
@@ -173,31 +160,9 @@ def entities(method, sentences, seed, lr):
     train, test = language.split_entities(language.entities())
     if sentences != "all": train = [train[i] for i in np.random.default_rng(seed).permutation(len(train))[:sentences]]
     words, right = [w for w, _ in test], [t for _, t in test]
-    if method == "words and shapes": guess = language.classic_tags(train, test)
-    elif method == "frozen + probe": guess = language.probe_tags(net(), train, test, "layer6")
-    else:
-        model = language.random_weights(seed) if method == "random weights" else backbones.load("minilm")
-        guess = language.predict_tags(language.learn_tags(model, train, lr, seed, 2 * STEPS), words)
-    return dict(f1=round(language.entity_f1(right, guess), 4), train_sentences=len(train), test_sentences=len(test))
-
-
-def questions(method, seed, lr):
-    """Half of the topics for training, the other half for the test."""
-    train, test = map(language.questions, halves(seed))
-    model = language.AnswerSelector(backbones.load("minilm"))
-    if method == "TF-IDF": return dict(accuracy=round(language.choose_by_words(test), 4), asked=len(test.x_test))
-    if method == "after questions": training.fit(model, train, 3, lr, 8, seed, params=finetuning.param_groups(model.net, lr, 10.))
-    return dict(accuracy=round(chosen(model, test), 4), asked=len(test.x_test))
-
-
-def libraries(trainer, seed, lr):
-    """The same classifier and 4 labels per class, trained by `fit` or by transformers' Trainer."""
-    few, bert, read = language.reviews().few_shot(4, seed), language.bert_classifier(seed=seed), net().preprocess
-    epochs, scores = language.epochs_for(len(few.x_train), STEPS), language.Scores(bert, read)
-    start = time.process_time()
-    if trainer == "fit": training.fit(scores, few, epochs, lr, 16, seed)
-    else: language.train_with_trainer(bert, read, few, epochs, lr, 16, seed, bf16=os.environ.get("ACCELERATE_MIXED_PRECISION") == "bf16", use_cpu=not torch.cuda.is_available())
-    return dict(training_cpu_seconds=round(time.process_time() - start, 1), accuracy=round(accuracy(scores, few), 4))
+    model = language.random_weights(seed) if method == "random weights" else backbones.load("minilm")
+    guess = names_domains.predict_tags(names_domains.learn_tags(model, train, lr, seed, 2 * STEPS), words)
+    return dict(f1=round(names_domains.entity_f1(right, guess), 4), train_sentences=len(train), test_sentences=len(test))
 
 
 # --- SST-2 --------------------------------------------------------------------------------------------------------------
@@ -250,15 +215,13 @@ def cells(part, lr):
                                   for m in ("TF-IDF", "source only", "self-training", "CORAL", "target's own labels")],
             "reviews": lambda i: [dict(method=m, labels=k, lr=lr.get(m)) for m in MEASURED for k in MEASURED[m]],
             "recipes": lambda i: [dict(recipe=r, lr=lr["fine-tuned"]) for r in ("one rate", "gradual unfreezing")],
-            "entities": lambda i: [dict(method=m, sentences=n, lr=lr["entities"] if m[0] != "w" else None) for n in SENTENCES
-                                   for m in ("words and shapes", "frozen + probe", "fine-tuned", "random weights") if m != "random weights" or n == "all"],
-            "questions": lambda i: [dict(method=m, lr=1e-4 if m == "after questions" else None) for m in ("TF-IDF", "MiniLM", "after questions")],
-            "libraries": lambda i: [dict(trainer=t, lr=1e-4) for t in ("fit", "Trainer")]}[part]
+            "entities": lambda i: [dict(method=m, sentences=n, lr=lr["entities"]) for n in SENTENCES for m in ("fine-tuned", "random weights")
+                                   if m != "random weights" or n == "all"]}[part]
     found = [dict(part=part, **row, seed=i) for i in SEEDS for row in rows(i)]
     return sorted(found, key=lambda c: ("LoRA", "random weights").index(c["method"]) + 1 if part == "reviews" and c["method"] in ("LoRA", "random weights") else 0)
 
 
-PARTS = dict(layers=layers, domains=domains, reviews=reviews, recipes=recipes, entities=entities, questions=questions, libraries=libraries)
+PARTS = dict(layers=layers, domains=domains, reviews=reviews, recipes=recipes, entities=entities)
 
 
 def one(part, **cell): return PARTS[part](**cell)

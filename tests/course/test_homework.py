@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import answers_few_labels as few_labels
 import nbformat
 import numpy as np
 import pytest
@@ -166,7 +167,7 @@ RUNS = [dict(target=t, labels=n, seed=s, strategy=f"probe stage{k}", accuracy=ro
         for t in ("photographs", "mnist_5k") for n in (2, 10) for s in range(5) for k in (1, 2, 3)]
 CELLS = {(k, n): {"a": [0.5] * 5, "b": [0.4] * 5} for k in ("similar", "different") for n in (2, 10)}
 MADE = {"01-scenarios": dict(shifts={"photographs": 0.3, "materials": 0.6, "letters": 2.2, "mnist_5k": 2.4}, runs=RUNS, cells=CELLS, cut=1.,
-                             known={"photographs": "similar", "materials": "similar", "letters": "different", "mnist_5k": "different"}), "02-adaptation": {}}
+                             known={"photographs": "similar", "materials": "similar", "letters": "different", "mnist_5k": "different"}), "02-adaptation": {}, "04-few_labels": {}}
 
 
 @pytest.fixture(scope="module")
@@ -299,6 +300,7 @@ WRONG = [
     ("infomax", lambda p: mutual(p, diverse=False), "must score 0, not high"), ("infomax", lambda p: mutual(p, clamp=0.), "nan"), ("infomax", lambda p: mutual(p, sign=-1), "the score must be log 4"), ("infomax", lambda p: mutual(p, torch.log2), "must be log 4|base 2"),
     ("infomax", lambda p: p.max(1).values, "must give one number"),
     ("choose", lambda p: max(p, key=lambda n: p[n].max(1).values.mean()), "very sure of it"), ("choose", lambda p: min(p, key=lambda n: mutual(p[n])), "the other one was chosen"), ("choose", lambda p: 1, "one of the names"),
+    *few_labels.WRONG,
 ]
 
 
@@ -330,7 +332,7 @@ RIGHT = {  # the reference solution, with the rounding of single precision
     "cell_of": lambda f: lambda *a: {s: narrow(v) for s, v in f(*a).items()},
     "lead": lambda f: lambda *a: tuple(narrow(f(*a))),
     "coral_loss": single, "recoloured": single, "infomax": single,
-    "reverse_gradient": lambda f: lambda x, s: f(x, s) * (1 + 2e-7)}
+    "reverse_gradient": lambda f: lambda x, s: f(x, s) * (1 + 2e-7), **few_labels.RIGHT}
 
 
 @pytest.mark.parametrize("name", RIGHT)

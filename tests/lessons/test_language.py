@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from transfer_course import backbones, features, finetuning, language, training
+from transfer_course import backbones, finetuning, language, training
 from transfer_course.files import cache_dir
 
 TEXTS = ["Good.", "A long and winding tale about a goose that learned to dance.", "Bad, bad, bad!", "I would watch it again tomorrow."]
@@ -171,85 +171,6 @@ def test_random_weights_are_random_and_seeded():
     assert torch.equal(a[k], b[k]) and not torch.equal(a[k], c[k]) and a[k].shape == bert().trunk.state_dict()[k].shape
 
 
-def test_a_probe_becomes_a_head():
-    z, y = torch.randn(30, 6, generator=torch.Generator().manual_seed(0)), torch.arange(30)
-    for k in (2, 3):
-        probe = features.linear_probe(z, y % k)
-        assert np.allclose(language.as_head(probe)(z).softmax(1).detach(), probe.predict_proba(z), atol=1e-4)
-        assert (language.as_head(probe)(z).argmax(1).numpy() == probe.predict(z)).all()
-
-
-def test_coral_gives_the_source_the_targets_covariance():
-    g = np.random.default_rng(0)
-    zs, zt = g.normal(size=(400, 4)) @ g.normal(size=(4, 4)), g.normal(size=(300, 4)) @ g.normal(size=(4, 4)) + 3
-    z = language.coral(zs, zt, ridge=1e-6)
-    assert np.allclose(np.cov(z.T), np.cov(zt.T), atol=0.01) and np.allclose(z.mean(0), zt.mean(0), atol=1e-4)
-    assert np.allclose(language.coral(zs, zs), zs, atol=1e-3)
-
-
-def test_self_training_follows_a_shift():
-    g, y = np.random.default_rng(0), np.arange(200) % 2
-    zs = g.normal(size=(200, 2)) * 0.3 + np.stack([2 * y - 1, 0 * y], 1)
-    zt, yt = zs + [0.9, 0], y
-    assert language.self_train(zs, y, zt).score(zt, yt) >= features.linear_probe(zs, y).score(zt, yt)
-
-
-# --- entities -------------------------------------------------------------------------------------------------------------------
-
-def test_no_name_stands_in_both_parts():
-    train, test = language.split_entities(language.entities())
-    names = [{w for ws, ts in part for w, t in zip(ws, ts) if t != "O" and w[0].isupper()} for part in (train, test)]
-    assert not names[0] & names[1] and len(train) + len(test) == len(language.entities()) and 0.3 < len(test) / 245 < 0.4
-
-
-def test_the_first_piece_of_every_word():
-    sentences = ["Unputdownable tales of Xzqy .", "No ."]
-    t = language.tokenize_words(bert(), sentences)
-    places, names = language.first_pieces(t), bert().preprocess.func.convert_ids_to_tokens
-    for s, ids, row in zip(sentences, t["input_ids"], places):
-        words = [w for w in s.split(" ")]
-        got = names(ids[row[:len(words)]].tolist())
-        assert all(w.lower().startswith(g) and not g.startswith("##") for w, g in zip(words, got))
-    assert places[1].tolist()[2:] == [0, 0, 0]
-
-
-def test_tags_do_not_depend_on_padding():
-    tagger = language.Tagger(backbones.load("minilm"))
-    short, long = "Ana sleeps .", "The mayor of Orlen met Ana Veld in the old harbour ."
-    both, alone = tagger.eval()(language.Texts([short, long])), tagger(language.Texts([short]))
-    assert both.shape == (2, 7, 12) and torch.allclose(both[:1, :, :3], alone, atol=1e-5)
-    y = torch.tensor([[1, 0, 0] + 9 * [-100]])
-    assert torch.isclose(language.tag_loss(tagger, language.Texts([short]), y), F.cross_entropy(alone, y[:, :3]))
-
-
-def spans(tags):
-    """(start, end, type) of every entity."""
-    found, start = set(), None
-    for i, t in enumerate([*tags, "O"]):
-        if start is not None and t != "I-" + tags[start][2:]: found.add((start, i, tags[start][2:])); start = None
-        if t[0] == "B": start = i
-    return found
-
-
-def test_entity_f1_counts_whole_entities():
-    g = np.random.default_rng(0)
-    def tags():
-        out = []
-        for t in g.choice(["O", "O", "PER", "LOC", "ORG"], 6): out += ["O"] if t == "O" else [f"B-{t}", f"I-{t}"][:g.integers(1, 3)]
-        return (out + 12 * ["O"])[:12]
-    right, guess = [tags() for _ in range(30)], [tags() for _ in range(30)]
-    hits = sum(len(spans(a) & spans(b)) for a, b in zip(right, guess))
-    f1 = 2 * hits / sum(len(spans(t)) for t in right + guess)
-    assert hits and language.entity_f1(right, guess) == pytest.approx(f1) and language.entity_f1(right, right) == 1
-    assert language.entity_f1(right, [12 * ["O"]] * 30) == 0
-
-
-def test_classic_tagger_learns():
-    train, test = language.split_entities(language.entities())
-    guess = language.classic_tags(train, test)
-    assert [len(g) for g in guess] == [len(w) for w, _ in test] and language.entity_f1([t for _, t in test], guess) > 0.15
-
-
 # --- questions ------------------------------------------------------------------------------------------------------------------
 
 def test_the_selector_scores_by_cosine():
@@ -292,3 +213,35 @@ def test_parts_of_a_batch_give_the_same_gradient():
         objective(net, x, y).backward()
         grads.append(net.trunk.encoder.layer[2].output.dense.weight.grad.clone())
     assert torch.allclose(*grads, atol=1e-6) and grads[0].abs().max() > 1e-5
+
+
+# --- pairs, and choices among few labels ------------------------------------------------------------------------------------------
+
+def test_pairs_against_a_loop():
+    z, y = torch.randn(7, 5, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 1, 0, 2, 2, 1])
+    pairs = [(F.cosine_similarity(z[i], z[j], dim=0) - float(y[i] == y[j])) ** 2 for i in range(7) for j in range(i)]
+    assert torch.isclose(language.pull_together(torch.nn.Identity(), z, y), torch.stack(pairs).mean(), atol=1e-6)
+
+
+def test_the_layer_that_knows_is_chosen():
+    """Noise at one stage, the answer at the other: the labels themselves tell which, also with four per class."""
+    g, y = np.random.default_rng(0), np.arange(8) % 2
+    z = {"noise": g.normal(size=(8, 6)), "signal": g.normal(size=(8, 6)) * 0.3 + 2 * y[:, None]}
+    stage, probe = language.chosen_probe(z, y)
+    assert stage == "signal" and probe.score(z["signal"], y) == 1
+
+
+def test_counted_words_choose_their_strength():
+    texts, y = ["good film", "good book", "good day", "bad film", "bad book", "bad day"], [1, 1, 1, 0, 0, 0]
+    model = language.chosen_bag(texts, y)
+    assert model[-1].C in language.STRENGTHS["logisticregression__C"] and model.predict(["good"]).tolist() == [1]
+
+
+def test_contrastive_moves_classes_apart():
+    four = language.reviews().few_shot(2, seed=0)
+    net, probe = language.contrastive(four, 1e-3, seed=0, steps=4)
+    z = F.normalize(net.features(list(four.x_train)).detach(), dim=1)
+    old = F.normalize(bert().features(list(four.x_train)).detach(), dim=1)
+    same = four.y_train[:, None] == four.y_train
+    def gap(v): return (v @ v.T)[same].mean() - (v @ v.T)[~same].mean()
+    assert gap(z) > gap(old) + 0.02 and probe.score(net.features(list(four.x_train)).detach().numpy(), four.y_train) >= 0.5

@@ -6,7 +6,7 @@ import pytest
 import torch
 from harness import refused, rows
 
-from transfer_course import backbones, data, features, finetuning, language
+from transfer_course import backbones, data, features, finetuning, language, names_domains
 from transfer_course.language import TextTask
 
 X, Y, K = ["Good.", "Bad."], torch.tensor([1, 0]), ["negative", "positive"]
@@ -64,16 +64,18 @@ CALLS = {
     "LoRA for pictures": (lambda: language.add_lora(backbones.course_net()), TypeError, r"net must be a TextBackbone, got Backbone: load one with"),
     "LoRA twice": (lambda: language.add_lora(language.add_lora(backbones.load("minilm"))), ValueError, r"net has LoRA additions already"),
     "no rank": (lambda: language.add_lora(backbones.load("minilm"), rank=0), ValueError, r"rank must be a whole number of 1 or more, got 0"),
-    "other width": (lambda: language.coral(Z, Z[:, :3]), ValueError, r"zs and zt must have the same number of features, got 4 and 3"),
-    "NaN": (lambda: language.coral(Z, np.where(Z > 1, np.nan, Z)), ValueError, r"zt .*NaN or infinity in row"),
+    "other width": (lambda: names_domains.coral(Z, Z[:, :3]), ValueError, r"zs and zt must have the same number of features, got 4 and 3"),
+    "too many shares": (lambda: names_domains.self_train(Z, [0, 1] * 3, Z, C=0), ValueError, r"C must be a number above 0.*got 0"),
+    "rounds below none": (lambda: names_domains.self_train(Z, [0, 1] * 3, Z, rounds=-1), ValueError, r"rounds must be a whole number of 0 or more, got -1"),
+    "NaN": (lambda: names_domains.coral(Z, np.where(Z > 1, np.nan, Z)), ValueError, r"zt .*NaN or infinity in row"),
     "one class to probe": (lambda: features.linear_probe(Z, [0] * 6), ValueError, r"y must hold at least 2 classes"),
-    "too large a share": (lambda: language.self_train(Z, [0, 1] * 3, Z, share=2), ValueError, r"share must be a number above 0 and below 1, got 2"),
+    "too large a share": (lambda: names_domains.self_train(Z, [0, 1] * 3, Z, share=2), ValueError, r"share must be a number above 0 and below 1, got 2"),
     "a tag too few": (lambda: language.check_tags([(["Ana", "sleeps"], ["B-PER"])]), ValueError, r"sentence 0 must have a tag for every word, got 2 words and 1 tags"),
     "an unknown tag": (lambda: language.check_tags([(["Ana"], ["PER"])]), ValueError, r"tags of sentence 0 must be of O, B-PER, .*got 'PER'"),
     "another entity inside": (lambda: language.check_tags([(["Ana", "V"], ["B-PER", "I-LOC"])]), ValueError, r"sentence 0 has 'I-LOC' after 'B-PER': an entity begins with B-LOC"),
     "inside without a beginning": (lambda: language.tag_task([(["Ana"], ["I-PER"])]), ValueError, r"sentence 0 has 'I-PER' after 'O'"),
-    "a guess too many": (lambda: language.entity_f1([["O"]], [["O", "O"]]), ValueError, r"right and guessed must have as many tags, sentence 0 has 1 and 2"),
-    "a sentence too few": (lambda: language.entity_f1([["O"]], []), ValueError, r"right and guessed must have the same length, but right has 1, guessed has 0"),
+    "a guess too many": (lambda: names_domains.entity_f1([["O"]], [["O", "O"]]), ValueError, r"right and guessed must have as many tags, sentence 0 has 1 and 2"),
+    "a sentence too few": (lambda: names_domains.entity_f1([["O"]], []), ValueError, r"right and guessed must have the same length, but right has 1, guessed has 0"),
     "another tokenizer": (lambda: language.Scores(bert(), foreign()), ValueError, r"tokenize must be the network's own tokenizer, which knows 30522 pieces, got one that knows 2"),
     "another tokenizer to train": (lambda: language.train_with_trainer(bert(), foreign(), task(), 1, 1e-4), ValueError, r"tokenize must be the network's own tokenizer"),
     "no task": (lambda: language.train_with_trainer(bert(), net().preprocess, X, 1, 1e-4), TypeError, r"task must be a TextTask, got list"),

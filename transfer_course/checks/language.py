@@ -6,14 +6,15 @@
 __all__ = []
 
 # %% ../../nbs/checks/09-language.ipynb #7cb50183
-import random
+import re
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from . import (NotYet, as_array, exercise, need, need_function,
-                                    need_guess, need_near, why_wrong)
-from ..course import result
+from .. import backbones
+from . import as_array, exercise, need, need_function, why_wrong
+from ..language import extract, review_table
 
 # %% ../../nbs/checks/09-language.ipynb #7a2b1cd3
 def mean_slips(z, mask):
@@ -54,46 +55,56 @@ def mean_tokens_check(mean_tokens):
     return "three batches with padding: the mean over the real tokens each time"
 
 # %% ../../nbs/checks/09-language.ipynb #f43f1156
-def first_only(tags, words):
-    "A tag at the first piece of each word, −100 elsewhere."
-    before = [None, *words]
-    return [-100 if w is None or w == b else tags[w] for w, b in zip(words, before)]
+def plainly(q, k, v, mask, width=None, axis=-1):
+    "Attention with one head, written out; width below the root, axis of the shares."
+    scores = q @ k.transpose(1, 2) / (width or q.shape[2]) ** 0.5
+    hidden = mask[:, None, :] == 0
+    return scores.masked_fill(hidden, -torch.inf).softmax(axis).nan_to_num(0.) @ v
 
-def tag_slips(tags, words):
-    "What popular mistakes give: text -> list."
-    right = first_only(tags, words)
-    every = [-100 if w is None else tags[w] for w in words]
-    special = [0 if w is None else tag for w, tag in zip(words, right)]
-    return {"every piece of a word got its tag: the later pieces are to be −100": every,
-            "the special tokens and padding got a tag: "
-            "where the word is None it is −100": special,
-            "the last piece of a word got the tag, and the first was asked for":
-                first_only(tags, words[::-1])[::-1]}
-
-def random_words():
-    "Tags of a few words, and the number of the word of each piece, with padding."
-    tags = [random.randint(0, 6) for _ in range(random.randint(2, 5))]
-    pieces = [2] + [random.randint(1, 3) for _ in tags[1:]]
-    words = [w for w, n in enumerate(pieces) for _ in range(n)]
-    return tags, [None, *words] + [None] * random.randint(1, 3)
+def attend_slips(q, k, v, mask):
+    "What popular mistakes give: text -> N×L×D."
+    d, all_real = q.shape[2], torch.ones_like(mask)
+    late = (q @ k.mT / d**0.5).softmax(-1) * mask[:, None, :]
+    scores = q @ k.mT / d**0.5
+    zeroed = (scores * mask[:, None, :]).softmax(-1)
+    return {"padding got a share: its scores must be out before the softmax":
+                plainly(q, k, v, all_real),
+            "the shares of padding were set to 0 after the softmax, so the rest no "
+            "longer sums to 1": late @ v,
+            "the scores of padding were set to 0, and exp(0) is 1: take −infinity":
+                zeroed @ v,
+            "the scores were not divided by the root of D":
+                plainly(q, k, v, mask, width=1),
+            "the scores were divided by D, not by its root":
+                plainly(q, k, v, mask, width=d**2),
+            "the shares of a column sum to 1, and those of a row should: "
+            "softmax along the other axis": plainly(q, k, v, mask, axis=1),
+            "queries and keys changed places": plainly(k, q, v, mask),
+            "these are shares of the keys, not of the values": plainly(q, k, k, mask)}
 
 # %% ../../nbs/checks/09-language.ipynb #529496a3
-@exercise("09-2", "Go through `words` with `enumerate`: "
-                  "what is the number of the word before?",
-          "A piece is the first of its word if the piece before it has another number.",
-          "`None` and later pieces are −100; a first piece gets `tags[word]`.")
-def word_tags_check(word_tags):
-    need_function(word_tags)
-    for _ in range(8):
-        tags, words = random_words()
-        call, right = f"word_tags({tags}, {words})", first_only(tags, words)
-        got = as_array(word_tags(list(tags), list(words)), call, (len(words),)).tolist()
-        if got == right: continue
-        at = next(i for i, (a, b) in enumerate(zip(got, right)) if a != b)
-        why = why_wrong(got, tag_slips(tags, words))
-        why = why or f"piece {at} got {got[at]:g}, which is not its tag"
-        raise NotYet(f"{call}: {why}")
-    return "eight sentences with words of one, two and three pieces, and padding"
+@exercise("09-2", "All the scores at once: `q @ k.transpose(1, 2)` is N×L×L, "
+                  "row who looks, column at whom.",
+          "Where the mask of a *column* is 0, the score must be −infinity: "
+          "`scores.masked_fill(mask[:, None, :] == 0, -torch.inf)`.",
+          "Divide by the root of D before the softmax over the last axis.")
+def attend_check(attend):
+    need_function(attend)
+    for n, long, d in [(3, 5, 4), (2, 7, 6), (1, 4, 9)]:
+        q, k, v = (torch.randn(n, long, d) for _ in range(3))
+        mask = padded(n, long, d)[1]
+        mask[:, :2] = 1
+        keep, real = [t.clone() for t in (q, k, v, mask)], mask.sum(1).tolist()
+        call = f"attend(q, k, v, mask), each {n}×{long}×{d}, with {real} real tokens"
+        got = as_array(attend(q, k, v, mask), call, (n, long, d))
+        need(all(map(torch.equal, keep, (q, k, v, mask))), f"{call} changed its input")
+        need(not np.isnan(got).any(), f"{call} has nan: is a whole row −infinity?")
+        rows = mask.bool().numpy() # what a padding token itself gets does not matter
+        right = plainly(q, k, v, mask).numpy()
+        slips = {why: s[mask.bool()] for why, s in attend_slips(q, k, v, mask).items()}
+        why = why_wrong(got[rows], slips) or "a real token gets no weighted mean"
+        need(np.allclose(got[rows], right[rows], atol=1e-4), f"{call}: {why}")
+    return "three batches with padding: each token gets the mean that its shares weigh"
 
 # %% ../../nbs/checks/09-language.ipynb #a5bdfc66
 def lora_slips(w, a, b, alpha):
@@ -125,13 +136,50 @@ def lora_check(lora_weight):
     return ("three layers of different shapes and ranks: the merged weight does "
             "what the layer with its additions does")
 
+# %% ../../nbs/checks/09-language.ipynb #09c00001
+ZERO = 0.7 # share of reviews that the reader's sentences must judge right
+
+def sentences_of(found, kinds=("negative", "positive")):
+    "The reader's two lists of sentences, or NotYet."
+    need(isinstance(found, (tuple, list)) and len(found) == 2,
+         f"examples() must give two lists of sentences, it gave {type(found).__name__}")
+    for kind, some in zip(kinds, found):
+        good = isinstance(some, (tuple, list)) and 0 < len(some) <= 10
+        need(good and all(isinstance(s, str) and s.strip() for s in some),
+             f"the {kind} examples must be a list of 1 to 10 sentences")
+        need("…" not in some, "write sentences in place of the dots")
+    return [list(some) for some in found]
+
+def plain_words(text): return re.sub("[^a-z]+", " ", text.lower()).strip()
+
+def copied(some, texts):
+    "The first sentence that stands in a review; None if there is none."
+    whole = [f" {plain_words(text)} " for text in texts]
+    long = [s for s in some if len(plain_words(s).split()) > 5]
+    return next((s for s in long if any(f" {plain_words(s)} " in w for w in whole)),
+                None)
+
 # %% ../../nbs/checks/09-language.ipynb #c23fdf00
-@exercise("09-4", "The column `fine-tuned`, the column `TF-IDF`, the row of 4 labels.",
-          "Subtract the two means; in points, so times 100.")
-def lead_check(guess):
-    guess = need_guess(guess, "a lead in points")
-    runs = [r for r in result("language")["rows"]
-            if r["part"] == "reviews" and r["labels"] == 4]
-    def mean(method):
-        return np.mean([r["accuracy"] for r in runs if r["method"] == method])
-    return need_near(guess, 100 * (mean("fine-tuned") - mean("TF-IDF")), within=2)
+@exercise("09-4", "What do people write who are pleased, or annoyed, with a film, a "
+                  "restaurant, a gadget? One sentence for each, in both lists.",
+          "Pairs that differ in the verdict alone work well: the same subject, praised "
+          "in one list and blamed in the other.",
+          "Use all ten sentences, and different subjects: food, plot, battery, price.")
+def examples_check(examples):
+    need_function(examples)
+    negative, positive = sentences_of(examples())
+    t, net = review_table(), backbones.load("minilm")
+    stolen = copied(negative + positive, t.text)
+    need(stolen is None, f"{stolen!r} stands in a review: write your own")
+    t = t[t.part == "test"]
+    z = F.normalize(extract(net, list(t.text), ["layer6"])["layer6"], dim=1)
+    def middle(some):
+        v = extract(net, some, ["layer6"], cache=False)["layer6"]
+        return F.normalize(F.normalize(v, dim=1).mean(0), dim=0)
+    bad, good = (z @ middle(some) for some in (negative, positive))
+    right = ((good > bad).long().numpy() == t.label.to_numpy()).mean()
+    said = f"your sentences judge {right:.0%} of {len(t)} reviews right"
+    need(right > 0.4, f"{said}: the first list is for negative ones, are they swapped?")
+    need(right >= ZERO, f"{said}, {ZERO:.0%} are asked for; they call "
+                        f"{(good > bad).float().mean():.0%} positive, and half are")
+    return f"{said}, without a label"

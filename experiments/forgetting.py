@@ -1,0 +1,91 @@
+"""What fine-tuning forgets, and the rate of names, every arm with a rate of its own -> nbs/results/forgetting.json, forgetting_rates.json
+
+    python experiments/forgetting.py [--minutes 9]   # stopped and called again, it goes on
+
+Three ways to fine-tune 16 labels per class of the reviews in the same number of steps. Rates that fall towards the input were measured by
+language.py, with three rates tried; here are the two others, three rates each, chosen on the same validation reviews. Gradual unfreezing was
+measured by language.py at 3e-4, and is measured here only if another rate is chosen. Also one rate more for names. Training in bfloat16.
+"""
+import argparse
+import copy
+import json
+import os
+import time
+from functools import cache
+from pathlib import Path
+
+os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16"
+
+import pandas as pd
+import torch
+
+from transfer_course import backbones, features, finetuning, language, names_domains, records
+from transfer_course.language import accuracy, extract
+
+RESULTS = Path("nbs/results")
+SEEDS = range(5)
+STEPS = 32
+DOMAINS = ("films", "restaurants", "gadgets")
+RATES = {"one rate": (2e-5, 5e-5, 1e-4), "names": (3e-3,), "gradual unfreezing": (1e-4, 3e-4, 1e-3)}  # names: 3e-4 and 1e-3 are in language_rates.json
+
+
+@cache
+def expert():
+    """MiniLM with a head that tells the three domains apart, and the task: what fine-tuning may forget."""
+    t = language.review_table()
+    parts = {f"{c}_{p}": v for p in ("train", "test") for c, v in dict(x=list(t[t.part == p].text), y=torch.tensor(t[t.part == p].domain.map(DOMAINS.index).to_numpy())).items()}
+    task, model = language.TextTask("domains", **parts, classes=list(DOMAINS)), backbones.load("minilm")
+    model.head = names_domains.as_head(features.linear_probe(extract(model, task.x_train)["layer6"], task.y_train))
+    return model, task, accuracy(model, task)
+
+
+def tune(recipe, few, lr, seed):
+    model, how = backbones.load("minilm"), dict(lr=lr, cache=False, batch_size=16, seed=seed)
+    epochs = language.epochs_for(len(few.x_train), STEPS)
+    if recipe == "gradual unfreezing": finetuning.unfreeze_gradually(model, few, epochs=max(1, round(epochs / 8)), lr_ratio=10., **how)
+    else: finetuning.fine_tune(model, few, epochs, 0, lr_ratio=1., **how)
+    return model
+
+
+def forgetting(recipe, seed, lr):
+    """16 labels per class: test accuracy, and the share of the old task that is lost."""
+    old, task, before = expert()
+    few = language.reviews().few_shot(16, seed)
+    model = tune(recipe, few, lr, seed)
+    lost = finetuning.forgetting(model, copy.deepcopy(old.head), task, before)
+    return dict(accuracy=round(accuracy(model, few), 4), before=round(before, 4), forgotten=round(lost, 4))
+
+
+def tried(recipe, lr):
+    """The validation score of a rate, on the same reviews or sentences as in language.py."""
+    if recipe == "names":
+        train, valid = language.split_entities(language.split_entities(language.entities())[0], seed=100)
+        guess = names_domains.predict_tags(names_domains.learn_tags(backbones.load("minilm"), train[:40], lr, 100, STEPS), [w for w, _ in valid])
+        return dict(score=round(names_domains.entity_f1([t for _, t in valid], guess), 4))
+    task = language.reviews().split(0.2, seed=100)
+    few = language.TextTask("valid", task.x_train, task.y_train, task.x_valid, task.y_valid, task.classes).few_shot(16, 100)
+    return dict(score=round(accuracy(tune(recipe, few, lr, 100), few), 4))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many minutes; call again to go on")
+    end = time.time() + 60 * parser.parse_args().minutes
+
+    def until(f):
+        def run(**config):
+            if time.time() > end: raise SystemExit("time is up: call again to go on")
+            return f(**config)
+        return run
+
+    path = RESULTS / "forgetting_rates.json"
+    if not path.exists(): records.sweep("forgetting_rates", [dict(recipe=r, lr=lr) for r in RATES for lr in RATES[r]], until(tried), seed=100, labels=16, steps=STEPS)
+    found = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["rows"])
+    lr = found.groupby(["recipe", "lr"]).score.mean().unstack().idxmax(axis=1).to_dict()
+    plan = [dict(recipe="one rate", seed=i, lr=lr["one rate"]) for i in SEEDS]
+    if lr["gradual unfreezing"] != 3e-4: plan += [dict(recipe="gradual unfreezing", seed=i, lr=lr["gradual unfreezing"]) for i in SEEDS]
+    records.sweep("forgetting", plan, until(forgetting), seeds=list(SEEDS), steps=STEPS, rates=lr, precision="bf16")
+
+
+if __name__ == "__main__":
+    main()
