@@ -18,10 +18,10 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from .door import Count, Labels, Positive, door, same_length
 from .tabular import Column, RowWeights, Table, same_columns
 
-# %% ../nbs/18-classical.ipynb #a7c5d05d
+# %% ../nbs/18-classical.ipynb #fa283d6e
 def classifier(x, y, weight=None, C=1.0):
     "Logistic regression on a table N×D with classes N."
-    return LogisticRegression(C=C, max_iter=1000).fit(x, y, sample_weight=weight)
+    return LogisticRegression(C=C, max_iter=5000).fit(x, y, sample_weight=weight)
 
 def alone(source, target, C=1.0):
     "Learn from the target's rows only: a function of x -> classes."
@@ -41,7 +41,7 @@ def stacked(source, target, C=1.0):
     head = classifier(wide(target[0]), target[1], C=C)
     return lambda x: head.predict(wide(x))
 
-# %% ../nbs/18-classical.ipynb #9c47dcc3
+# %% ../nbs/18-classical.ipynb #eb81776b
 @door
 def tradaboost(
     xs: Table, ys: Labels,  # the source's rows N×D and classes N
@@ -55,8 +55,7 @@ def tradaboost(
     same_columns(xs, xt)
     same_length(xs=xs, ys=ys)
     same_length(xt=xt, yt=yt)
-    n, x = len(xs), np.concatenate([xs, xt])
-    y = np.concatenate([ys, yt]).astype(int)
+    n, x, y = len(xs), np.concatenate([xs, xt]), np.concatenate([ys, yt])
     w = np.r_[np.full(n, 1 / n), np.full(len(xt), 1 / len(xt))]
     less, votes = 1 / (1 + np.sqrt(2 * np.log(n) / rounds)), []
     for _ in range(rounds):
@@ -64,16 +63,15 @@ def tradaboost(
         column = np.searchsorted(model.classes_, y)
         wrong = 1 - model.predict_proba(x)[np.arange(len(y)), column]
         error = np.clip(np.average(wrong[n:], weights=w[n:]), 0.001, 0.49)
-        votes.append((np.log((1 - error) / error), model))
-        w[:n] *= less ** wrong[:n]                     # a source row that misleads
-        w[n:] *= ((1 - error) / error) ** wrong[n:]    # a target row still wrong
-    late = votes[rounds // 2:]
+        more = (1 - error) / error
+        votes.append((np.log(more), model))
+        w *= np.r_[less ** wrong[:n], more ** wrong[n:]] # misleading; still wrong
     def predict(x):
-        score = sum(a * model.predict_proba(x) for a, model in late)
-        return late[0][1].classes_[score.argmax(1)]
+        score = sum(a * model.predict_proba(x) for a, model in votes[rounds // 2:])
+        return model.classes_[score.argmax(1)]
     return predict, w[:n].sum() / w.sum()
 
-# %% ../nbs/18-classical.ipynb #5ed175e0
+# %% ../nbs/18-classical.ipynb #2f083564
 @door
 def subspace_alignment(
     xs: Table, xt: Table, # rows of source N×D and target M×D
@@ -101,7 +99,7 @@ def coral_align(
     cs, ct = (np.cov(x.T) + ridge * np.eye(x.shape[1]) for x in (xs, xt))
     return xs @ _power(cs, -0.5) @ _power(ct, 0.5), xt
 
-# %% ../nbs/18-classical.ipynb #1e7269ef
+# %% ../nbs/18-classical.ipynb #8740c5ea
 @door
 def transfer_components(
     xs: Table, xt: Table, # rows of source N×D and target M×D
@@ -121,16 +119,16 @@ def transfer_components(
     z = kernel @ w
     return z[:n], z[n:]
 
-# %% ../nbs/18-classical.ipynb #e2347983
+# %% ../nbs/18-classical.ipynb #944c59fa
 def zscore(x):
     "Each column with mean 0 and standard deviation 1 (constant ones become 0)."
     return (x - x.mean(0)) / np.where(x.std(0) > 0, x.std(0), 1)
 
-# %% ../nbs/18-classical.ipynb #86399456
+# %% ../nbs/18-classical.ipynb #500d1221
 @door
 def density_ratio(
     xs: Table, xt: Table): # rows of source N×D and target M×D
-    """How much more often such a row occurs in the target: N weights, mean about 1.
+    """How much more often such a row occurs in the target: N weights; mean 1 if right.
 
     The odds of a classifier that tells the domains apart; Bickel et al. 2009,
     https://www.jmlr.org/papers/v10/bickel09a.html."""
@@ -150,7 +148,7 @@ def effective_sample_size(
     Kish 1965: (sum of w)² / sum of w²."""
     return weights.sum() ** 2 / (weights ** 2).sum()
 
-# %% ../nbs/18-classical.ipynb #5483f50c
+# %% ../nbs/18-classical.ipynb #0c1583f3
 @door
 def ridge_towards(
     prior,                # fitted source model with .predict, or None: towards 0

@@ -19,7 +19,7 @@ from .door import Kind, OneOf, as_array, door, need
 from .downloads import download
 from .files import cache_dir
 
-# %% ../nbs/workbench/18-tabular.ipynb #ce01c14d
+# %% ../nbs/workbench/18-tabular.ipynb #2bce516a
 def _as_table(v):
     "A float64 array N×D out of an array, a tensor, a DataFrame or a list; else None."
     if hasattr(v, "detach"): v = v.detach().cpu().numpy()
@@ -40,6 +40,7 @@ def _table_fix(v):
 Table = Kind(lambda v: _as_table(v) is not None, "a table N×D of finite numbers",
              _table_fix, take=_as_table)
 
+# %% ../nbs/workbench/18-tabular.ipynb #cbd09825
 def _as_column(v):
     if hasattr(v, "detach"): v = v.detach().cpu().numpy()
     v = as_array(v)
@@ -63,7 +64,7 @@ def same_columns(
     need(a == b, f"xs and xt must have the same columns, got {a} and {b}: "
                  "describe both domains by the same features")
 
-# %% ../nbs/workbench/18-tabular.ipynb #6b10ab1c
+# %% ../nbs/workbench/18-tabular.ipynb #6b5fa276
 @door
 def digits8(
     name: OneOf("mnist_5k", "digits")): # MNIST's digits, or UCI's
@@ -73,7 +74,7 @@ def digits8(
     grey = F.adaptive_avg_pool2d(x.float().mean(1, keepdim=True), 8) / 255
     return grey.flatten(1).double().numpy(), y.numpy()
 
-# %% ../nbs/workbench/18-tabular.ipynb #c30e948f
+# %% ../nbs/workbench/18-tabular.ipynb #de175136
 SURF_HOME = ("https://raw.githubusercontent.com/LeoGautheron/"
              "OfficeCaltechDomainAdaptation/"
              "0bcf68398284dbef34b04b70e5b897815b11147b/features/surf/")
@@ -99,7 +100,7 @@ def office_surf(
     download(f"{SURF_HOME}{domain}.mat", path, f"sha256:{SURF[domain]}")
     return surf_table(path.read_bytes())
 
-# %% ../nbs/workbench/18-tabular.ipynb #b5dc63fa
+# %% ../nbs/workbench/18-tabular.ipynb #ee1bb02a
 def wages():
     """Wages: x N×2 (years of school, of experience), y N (log of a week's), state N.
 
