@@ -6,12 +6,12 @@ Docs: https://transfer-course.github.io/transfer_course/nbs/09-language.html.md"
 
 # %% auto #0
 __all__ = ['moved', 'STRENGTHS', 'bag_of_words', 'pieces', 'extract', 'predict', 'accuracy', 'epochs_for', 'fine_tuned',
-           'learning', 'with_lora', 'add_lora', 'pull_together', 'contrastive', 'by_folds', 'chosen_bag', 'plain_probe',
-           'chosen_probe', 'TAGS', 'TextTask', 'Texts', 'answer', 'bert_classifier', 'best_span', 'by_length',
-           'check_tags', 'entities', 'families', 'first_pieces', 'from_csv', 'fused_adamw', 'micro_batches',
-           'questions', 'review_table', 'reviews', 'AnswerSelector', 'Scores', 'choose_by_words', 'span_of',
-           'split_entities', 'table', 'tag_task', 'text_card', 'to_task', 'tokenize_words', 'train_with_trainer',
-           'unsort', 'word_features', 'word_vectors']
+           'learning', 'with_lora', 'random_weights', 'add_lora', 'pull_together', 'contrastive', 'by_folds',
+           'chosen_bag', 'plain_probe', 'chosen_probe', 'TAGS', 'TextTask', 'Texts', 'answer', 'bert_classifier',
+           'best_span', 'by_length', 'check_tags', 'entities', 'families', 'first_pieces', 'from_csv', 'fused_adamw',
+           'micro_batches', 'questions', 'review_table', 'reviews', 'AnswerSelector', 'Scores', 'choose_by_words',
+           'span_of', 'split_entities', 'table', 'tag_task', 'text_card', 'to_task', 'tokenize_words',
+           'train_with_trainer', 'unsort', 'word_features', 'word_vectors']
 
 # %% ../nbs/09-language.ipynb #e44656f6
 import numpy as np
@@ -132,6 +132,16 @@ def with_lora(task, lr, seed=0, steps=60):
     net = add_lora(backbones.load("minilm"), seed=seed)
     net.replace_head(len(task.classes), seed)
     training.fit(net, task, epochs_for(len(task.x_train), steps), lr, 16, seed)
+    return net
+
+# %% ../nbs/09-language.ipynb #c07e2fe3
+def random_weights(
+    seed=0):
+    "MiniLM's architecture and tokenizer with random weights."
+    net = backbones.load("minilm")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net.trunk = type(net.trunk)(net.trunk.config).eval()
     return net
 
 # %% ../nbs/09-language.ipynb #db3985a8

@@ -92,7 +92,7 @@ def test_each_lesson_has_a_notebook_of_its_exercises(number, name):
 
 
 def test_an_unknown_exercise_gets_a_suggestion():
-    with pytest.raises(ValueError, match="did you mean '02-1'"): checks.check("2-1", None)
+    with pytest.raises(ValueError, match="did you mean '07-1'"): checks.check("7-1", None)
 
 
 @pytest.mark.parametrize("text", ["5", "{}", "null", "[1, 2]", "[[", '{"02-3": 1}', ""])

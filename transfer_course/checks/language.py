@@ -12,9 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .. import backbones
 from . import as_array, exercise, need, need_function, why_wrong
-from ..language import extract, review_table
 
 # %% ../../nbs/checks/09-language.ipynb #7a2b1cd3
 def mean_slips(z, mask):
@@ -166,6 +164,8 @@ def copied(some, texts):
           "in one list and blamed in the other.",
           "Use all ten sentences, and different subjects: food, plot, battery, price.")
 def examples_check(examples):
+    from transfer_course import backbones
+    from transfer_course.language import extract, review_table
     need_function(examples)
     negative, positive = sentences_of(examples())
     t, net = review_table(), backbones.load("minilm")
