@@ -19,6 +19,7 @@ def _with_role(box):
     words, role = (box, "") if isinstance(box, str) else box
     return words, Role.check("role", role)
 
+# %% ../nbs/workbench/43-diagrams.ipynb #43000103
 def _box(
     ax,          # Matplotlib axes
     x, y,        # its middle
@@ -28,6 +29,14 @@ def _box(
     ax.text(x, y, words, ha="center", va="center", fontsize=8, bbox=look)
     ax.text(x, y - 0.38, role, ha="center", va="center", fontsize=7.5, style="italic")
 
+def _arrow(
+    ax,    # Matplotlib axes
+    j, y,  # number of the box that it points to, and its height
+    words): # what stands above it
+    ax.text(j - 0.5, y, "→", ha="center", va="center", fontsize=14)
+    ax.text(j - 0.5, y + 0.2, words, ha="center", fontsize=7.5)
+
+# %% ../nbs/workbench/43-diagrams.ipynb #43000101
 @door
 def chain(
     rows,        # dict name of the row → list of (words, role) or of words
@@ -46,10 +55,7 @@ def chain(
         ax.text(-0.5, -i, name, ha="right", va="center", fontsize=9, weight="bold")
         for j, (words, role) in enumerate(boxes):
             _box(ax, j, -i, words, role)
-            if not j: continue
-            ax.text(j - 0.5, -i, "→", ha="center", va="center", fontsize=14)
-            above = arrows[j - 1] if j <= len(arrows) else ""
-            ax.text(j - 0.5, 0.2 - i, above, ha="center", fontsize=7.5)
+            if j: _arrow(ax, j, -i, arrows[j - 1] if j <= len(arrows) else "")
     longest = max(map(len, rows.values()))
     ax.set(xlim=(-1.05, longest - 0.4), ylim=(0.5 - len(rows), 0.4))
     ax.axis("off")
@@ -76,6 +82,7 @@ def _note(legend):
     words = legend.get_title().get_text().replace("\n", " ")
     return f"\n({words})" if words else ""
 
+# %% ../nbs/workbench/43-diagrams.ipynb #43000102
 @door
 def direct_labels(
     fig,  # Matplotlib figure whose first axes hold labelled lines, such as of `curves`
