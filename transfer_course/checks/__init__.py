@@ -44,7 +44,8 @@ def exercise(
 # %% ../../nbs/checks/00-frame.ipynb #0b2ab077
 LESSONS = {"01": "learning_curves", "02": "gabor", "03": "features",
            "04": "finetuning", "05": "scenarios", "06": "inductive",
-           "07": "transductive", "08": "unsupervised", "09": "language"}
+           "07": "transductive", "08": "unsupervised", "09": "language",
+           "18": "classical"}
 
 def load_lesson(
     number): # of a lesson, such as "07"
