@@ -155,7 +155,21 @@ def shares_by_em(p, old, rounds=300, forget=False):
         new = (q / q.sum(1, keepdims=True)).mean(0)
     return new
 
-# %% ../../nbs/checks/18-classical.ipynb #143736b5
+# %% ../../nbs/checks/18-classical.ipynb #3a4fbea7
+def need_shares(got, p, old, call):
+    "NotYet unless these are the shares that fit the probabilities best."
+    need(abs(got.sum() - 1) < 1e-3, f"{call}: the shares sum to {got.sum():.3f}")
+    counts = np.bincount(p.argmax(1), minlength=len(old)) / len(p)
+    slips = {"that is the mean of the probabilities: it leans towards "
+             "the old shares": p.mean(0),
+             "that is the share of rows that get each class: it is biased too": counts,
+             "that is one round: go on until nothing moves": shares_by_em(p, old, 2)}
+    why = why_wrong(got, slips, atol=1e-6)
+    need(not why, f"{call}: {why}")
+    away = abs(got - shares_by_em(p, old)).max()
+    need(away < 0.02, f"{call} is {away:.2f} away from the shares that fit best")
+
+# %% ../../nbs/checks/18-classical.ipynb #d2208b70
 @exercise("18-4", "If you knew the new shares, each probability would be multiplied by "
                   "new / old and the rows divided by their sums.",
           "And if you knew these corrected probabilities, the new shares would be "
@@ -170,15 +184,5 @@ def shares_check(new_shares):
         p = shifted_scores(rng, old, new)
         call = f"new_shares(probabilities, old) with {k} classes"
         got = as_array(new_shares(p.copy(), old.copy()), call, (k,))
-        need(abs(got.sum() - 1) < 1e-3, f"{call}: the shares sum to {got.sum():.3f}")
-        away = abs(got - shares_by_em(p, old)).max()
-        counts = np.bincount(p.argmax(1), minlength=k) / len(p)
-        why = why_wrong(got, {"that is the mean of the probabilities: it leans towards "
-                              "the old shares": p.mean(0),
-                              "that is the share of rows that get each class: it is "
-                              "biased too": counts,
-                              "that is one round: go on until nothing moves":
-                              shares_by_em(p, old, 2)}, atol=1e-6)
-        need(not why, f"{call}: {why}")
-        need(away < 0.02, f"{call} is {away:.2f} away from the shares that fit best")
+        need_shares(got, p, old, call)
     return "two, three and five classes: the shares that fit the target best"
