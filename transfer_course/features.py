@@ -6,6 +6,8 @@
 __all__ = ['CANDIDATES', 'FURTHER', 'SCALERS', 'one_probe', 'linear_probe', 'knn', 'extract', 'extract_stages', 'CommonScaler']
 
 # %% ../nbs/03-features.ipynb #14c98e7f
+from functools import partial
+
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -50,12 +52,14 @@ def linear_probe(
     z_valid: Features | None = None,  # M×D for choosing C; None: a quarter is held out
     y_valid: ClassNumbers | None = None, # M
     C: Strengths = CANDIDATES,        # inverse strength of the L2 penalty, or several
-    scale: OneOf(*SCALERS) = "common", # one number for all features, or each its own
+    scale: OneOf(*SCALERS, "choose") = "common", # one number for all features, each
+                                      # its own, or the better on what is held out
     seed: Seed = 0):                  # of the quarter that is held out
     """A fitted scikit-learn pipeline: scaled features, logistic regression.
 
-    `.score(z, y)`, `.predict(z)`; `[-1].C` is the chosen C. Of several C, the one with
-    the best validation accuracy wins, the smaller one in a tie. The usual candidates
+    `.score(z, y)`, `.predict(z)`; `[-1].C` is the chosen C. Of several C (and, with
+    scale="choose", of both scalers), the one with the best validation accuracy wins,
+    the smaller one (the common scaler) in a tie. The usual candidates
     are continued by factors of ten, down to 0.00001 and up to 100, where that is
     better; of others, a warning says that the best is the last. Without a validation
     part the probe is fitted again on all of z. Where a class has a single label nothing
@@ -65,11 +69,16 @@ def linear_probe(
     fits_probe(z, y, z_valid, y_valid)
     parts = (z, y, z_valid, y_valid)
     if z_valid is None: parts = train_valid_split(z, y, seed)
-    if len(C) == 1 or parts is None: return one_probe(z, y, C[len(C) // 2], scale)
-    z_fit, y_fit, *valid = parts
-    score = lambda c: one_probe(z_fit, y_fit, c, scale).score(*valid)
-    best = best_of(score, C, **(FURTHER if tuple(C) == CANDIDATES else {}))
-    return one_probe(z, y, best, scale)
+    scales = list(SCALERS) if scale == "choose" else [scale]
+    if parts is None or len(C) == len(scales) == 1:
+        return one_probe(z, y, C[len(C) // 2], scales[0])
+    (z_fit, y_fit, *valid), found = parts, {}
+    score = lambda s, c: one_probe(z_fit, y_fit, c, s).score(*valid)
+    further = FURTHER if tuple(C) == CANDIDATES else {}
+    for s in scales:
+        best = best_of(partial(score, s), C, **further)
+        found[s, best] = score(s, best) if len(scales) > 1 else 1
+    return one_probe(z, y, *reversed(max(found, key=found.get)))
 
 # %% ../nbs/03-features.ipynb #42599e0d
 @door

@@ -57,11 +57,35 @@ def placed(x, pairs):
     return torch.cat([gabor.energies(q, pairs).mean((2, 3)) for q in quarters], 1)
 
 
+def carried(x):
+    e = gabor.energies(x, gabor.bank()).mean((2, 3)).view(len(x), 4, 6).sum(1)
+    return e / e.sum(1, keepdim=True)
+
+
+def many_banks(x):
+    """Each direction's share at each wavelength, then the mean of the shares."""
+    e = gabor.energies(x, gabor.bank((3, 4, 5, 6, 7, 8, 9))).mean((2, 3)).view(len(x), 7, 6).max(1).values
+    return e / e.norm(dim=1, keepdim=True)
+
+
+def off_centre(k, w, t, s, p, middle):
+    y, x = np.mgrid[:k, :k] - middle
+    return torch.from_numpy(np.exp(-(x**2 + y**2) / (2 * s**2)) * np.cos(2 * np.pi * (x * np.cos(t) + y * np.sin(t)) / w + p))
+
+
+def own_energies(x): return gabor.energies(x, gabor.bank()).mean((2, 3))
+
+
 RIGHT = {"01-1": gain_on_materials, "01-2": lambda labels: max(1, round(100 / -(-labels * 10 // 32))), "01-3": seconds_needed, "01-4": choose,
-         "02-1": my_gabor, "02-2": direction, "02-3": shuffled, "02-4": placed}
+         "02-1": my_gabor, "02-2": direction, "02-3": shuffled, "02-4": placed, "02-5": carried}
+ALSO_RIGHT = {"02-5": [many_banks]}
 
 WRONG = [
     ("01-1", 101, "between -100 and 100"), ("01-1", -90, "too low"), ("01-1", "ten", "number was expected"), ("01-1", ..., "three dots"),
+    ("02-1", lambda k, w, t, s, p: off_centre(k, w, t, s, p, k // 2), "size // 2"), ("02-1", lambda k, w, t, s, p: off_centre(k, w, t, s, p, k / 2), "size / 2"),
+    ("02-5", lambda x: gabor.texture(x, gabor.bank()), "differs between"), ("02-5", own_energies, "differs between"), ("02-5", lambda x: x.flatten(1).float(), "of the target"),
+    ("02-5", lambda x: own_energies(x) / own_energies(x).sum(1, keepdim=True), "differs between"), ("02-5", lambda x: torch.zeros(len(x), 2), "tell the directions"),
+    ("02-5", lambda x: own_energies(x).view(-1, 4, 6).sum(1), "differs between"), ("02-5", lambda x: own_energies(x)[:3], "shape"),
     ("01-2", lambda labels: max(1, round(100 * 32 / labels)), "steps"), ("01-2", lambda labels: round(100 / -(-labels * 10 // 32)), "less than one epoch"),
     ("01-2", lambda labels: 100 * 32 / (labels * 10), "whole numbers"), ("01-2", lambda labels: 20, "steps"),
     ("01-3", lambda a, s, goal: next((t for x, t in zip(a, s) if x >= goal), float("nan")), "one epoch alone|had passed"),
