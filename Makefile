@@ -1,5 +1,6 @@
 # make lab         JupyterLab on the course's map         ARGS="--no-browser --port 8899" passes options
 # make test        every notebook and tests/, as tests    TESTS=nbs/02-gabor.ipynb, PYTEST_ARGS="-x -k Cell" select
+#                                                         WORKERS=0 runs one after the other, with all cores for each
 #                                                         RECORD=nbs/results/machine.json keeps the seconds it took
 # make test-elsewhere  the lessons as tests, with the instructions of other processors and other numbers of threads
 # make export      nbs/ -> transfer_course/
@@ -11,6 +12,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 ARGS   ?=
 TESTS  ?= nbs tests
+WORKERS ?= 2
 PYTEST_ARGS ?=
 ROOMS   = workbench checks programs
 NOTEBOOKS ?= $(wildcard nbs/[0-9]*.ipynb $(ROOMS:%=nbs/%/[0-9]*.ipynb))
@@ -29,7 +31,7 @@ lab: $(STAMP)
 
 test: $(STAMP)
 	$(RUN) -m pytest -ra --nbval --nbval-current-env --nbval-cell-timeout=300 \
-	    --nbval-sanitize-with=tests/sanitize.cfg $(PYTEST_ARGS) $(TESTS)
+	    --nbval-sanitize-with=tests/sanitize.cfg -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) $(TESTS)
 
 # Training is chaotic in the last bits, and another processor has other last bits. So the lessons are run with other
 # instruction sets and threads: what is compared as text must be the same there, and assertions must hold.

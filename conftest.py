@@ -4,6 +4,8 @@ Compared: stdout, text/plain (the text form of tables too) and the name and text
 Not compared: pictures, HTML, widgets, stderr; and what tests/sanitize.cfg replaces (times, addresses, sixth decimals).
 A cell tagged `nbval-ignore-output` is run and not compared. A cell tagged `measured` is compared by `agree`.
 A cell with `#| eval: false` or the tag `skip-execution` is not run.
+
+`make test` runs two workers of pytest-xdist, one thread each: a file belongs to one worker, and the longest files come first.
 """
 import json
 import os
@@ -15,9 +17,8 @@ from collections import defaultdict
 from importlib.metadata import version
 from pathlib import Path
 
-import pytest
-
 os.environ.update(IN_TEST="1", HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
+if "PYTEST_XDIST_WORKER" in os.environ: os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded, and for kernels and subprocesses
 RECORD = os.environ.pop("RECORD", None)  # not for the tests that start tests
 os.environ.pop("MPLBACKEND", None)  # the kernel then takes its own default, pictures inside the notebook
 
@@ -76,13 +77,22 @@ def execute(kernel, source, allow_stdin=None):
 if IPyNbCell: RunningKernel.execute_cell_input = execute
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     for item in items:
         if isinstance(item, IPyNbCell): prepare(item)
+    if hasattr(config, "workerinput"): items.sort(key=lambda item: -expected_seconds(item.path))
 
 
 # The summary: one line a notebook. RECORD=nbs/results/machine.json keeps it, for the README to cite.
-started, notebooks = time.time(), defaultdict(lambda: [0, 0, 0.0])
+ROOT = Path(__file__).parent
+MACHINE = ROOT / "nbs" / "results" / "machine.json"
+started, spent, notebooks = time.time(), defaultdict(float), defaultdict(lambda: [0, 0])
+recorded = json.loads(MACHINE.read_text(encoding="utf-8")) if MACHINE.exists() else {}
+
+
+def expected_seconds(path):
+    """What a file took in the last recorded run; what is new comes early."""
+    return recorded.get("files", {}).get(path.relative_to(ROOT).as_posix(), 30)
 
 
 def name_of(path):
@@ -90,21 +100,20 @@ def name_of(path):
     return path.name if path.parent.name not in ROOMS else f"{path.parent.name}/{path.name}"
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = (yield).get_result()
-    if isinstance(item, IPyNbCell):
-        row = notebooks[name_of(item.path)]
-        row[0] += report.when == "call"
-        row[1] += report.failed
-        row[2] += report.duration
+def pytest_runtest_logreport(report):
+    file = report.nodeid.partition("::")[0]
+    spent[file] += report.duration
+    if not file.endswith(".ipynb"): return
+    row = notebooks[file]
+    row[0] += report.when == "call"
+    row[1] += report.failed
 
 
 def pytest_terminal_summary(terminalreporter):
     if not notebooks: return
     terminalreporter.section("notebooks")
-    for name, (cells, failed, seconds) in sorted(notebooks.items()):
-        terminalreporter.write_line(f"{name:<28}{cells:>4} cells {failed:>4} failed {seconds:>7.1f} s")
+    for file, (cells, failed) in sorted(notebooks.items()):
+        terminalreporter.write_line(f"{name_of(Path(file)):<28}{cells:>4} cells {failed:>4} failed {spent[file]:>7.1f} s")
     terminalreporter.write_line(f"{'all tests':<28}{'':>23} {time.time() - started:>7.1f} s")
 
 
@@ -129,16 +138,21 @@ def reference_seconds():
     return round(float(done.stdout), 2)
 
 
-def measurements():
+def measurements(workers):
+    """Of a run with workers: its minutes, and the seconds of each file. Of a run without: the seconds of the notebooks, with all cores for each."""
+    if workers:
+        files = {file: round(s, 1) for file, s in sorted(spent.items())}
+        return {"test_minutes": round((time.time() - started) / 60, 1), "test_workers": workers, "files": files}
     size = sum(p.lstat().st_size for p in Path(sys.prefix).rglob("*"))
-    return {"test_minutes": round((time.time() - started) / 60, 1), "installed_gb": round(size / 1e9, 1), "cores": os.cpu_count(),
-            "python": sys.version.split()[0], "torch": version("torch"), "reference_seconds": reference_seconds(),
-            "seconds": {name: round(row[2], 1) for name, row in sorted(notebooks.items())}}
+    return {"installed_gb": round(size / 1e9, 1), "cores": os.cpu_count(), "python": sys.version.split()[0], "torch": version("torch"),
+            "reference_seconds": reference_seconds(),
+            "seconds": {name_of(Path(file)): round(spent[file], 1) for file in sorted(notebooks)}}
 
 
-def pytest_sessionfinish():
+def pytest_sessionfinish(session):
     """Measured values replace those of the same name in the file; what was written there by hand stays."""
-    if not RECORD: return
+    if not RECORD or hasattr(session.config, "workerinput"): return
     file = Path(RECORD)
     old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    file.write_text(json.dumps({**old, **measurements()}, indent=1) + "\n", encoding="utf-8")
+    new = {**old, **measurements(session.config.getoption("numprocesses", None) or 0)}
+    file.write_text(json.dumps(new, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A network that has only ever been told "odd" or "even" reads digits better afterwards. Another pair of tasks, on the same kind of pictures, does harm. Here you measure both, and put two rules of thumb to the test.
+"""A network that has only ever been told "odd" or "even" reads digits better afterwards. Another pair of tasks, on pictures of the same kind, does harm. Here you measure both, and ask what such a number can show and what it can't.
 
 Docs: https://transfer-course.github.io/transfer_course/nbs/06-inductive.html.md"""
 
@@ -6,8 +6,8 @@ Docs: https://transfer-course.github.io/transfer_course/nbs/06-inductive.html.md
 
 # %% auto #0
 __all__ = ['TwoHeads', 'LOG_VAR_RATE', 'single_task', 'sequential', 'MultiTaskNet', 'by_task', 'losses', 'equal', 'multitask',
-           'param_groups', 'score', 'weighted', 'uncertainty', 'task_weights', 'flat_gradient', 'gradient_cosine',
-           'load']
+           'param_groups', 'score', 'shuffled_labels', 'weighted', 'uncertainty', 'task_weights', 'flat_gradient',
+           'pcgrad', 'gradient_cosine', 'load']
 
 # %% ../nbs/06-inductive.ipynb #12c0e5ca
 import copy
@@ -178,6 +178,22 @@ def score(
     right = {t: guesses(s) == v for (t, s), v in zip(found.items(), y.T)}
     return {t: float(r[v >= 0].float().mean()) for (t, r), v in zip(right.items(), y.T)}
 
+# %% ../nbs/06-inductive.ipynb #06b10002
+@door
+def shuffled_labels(
+    tasks: AMultiTask,
+    name,           # the task whose labels lose their meaning
+    seed: Seed = 0):
+    "The control: one task's labels dealt out again at random, as many of each class."
+    c, new = column_of(tasks, name), {}
+    draw = torch.Generator().manual_seed(seed)
+    for part, (_, y) in parts_of(tasks).items():
+        y, has = y.clone(), y[:, c] >= 0
+        order = torch.randperm(int(has.sum()), generator=draw)
+        y[has, c] = y[has, c][order]
+        new[f"y_{part}"] = y
+    return replace(tasks, **new)
+
 # %% ../nbs/06-inductive.ipynb #0e4fa68d
 def weighted(
     **weights): # task=weight, such as digit=1, odd=0.3
@@ -206,7 +222,7 @@ def task_weights(
     "The weight exp(−s) that each task has now: a dict."
     return dict(zip(net.tasks, (-net.log_var).exp().tolist()))
 
-# %% ../nbs/06-inductive.ipynb #97898046
+# %% ../nbs/06-inductive.ipynb #06f00005
 def flat_gradient(
     loss,     # a number with a gradient
     weights): # a list of weights
@@ -214,6 +230,27 @@ def flat_gradient(
     grads = torch.autograd.grad(loss, weights, retain_graph=True)
     return torch.cat([g.flatten() for g in grads])
 
+# %% ../nbs/06-inductive.ipynb #06b10001
+def pcgrad(
+    model, # a MultiTaskNet with two tasks
+    x, y,  # pictures, and labels N×2
+    seen=None): # a list that gets the cosine of the two gradients
+    """Gradient surgery as an objective (Yu et al. 2020, arXiv:2001.06782).
+
+    Where the tasks' gradients in the trunk pull apart, each loses its part against the
+    other. The number is the sum of the losses; its gradient is the mended one."""
+    both = losses(model, x, y)
+    need(len(both) == 2, f"model must have two tasks, got {len(both)}")
+    shared = [p for p in model.trunk.parameters() if p.requires_grad]
+    need(shared, "model has no shared weight that may learn: its trunk is frozen")
+    a, b = (flat_gradient(loss, shared) for loss in both)
+    dot, mended = a @ b, a + b
+    if dot < 0: mended = a - dot / (b @ b) * b + b - dot / (a @ a) * a
+    if seen is not None: seen.append(float(dot / (a.norm() * b.norm())))
+    flat = torch.cat([p.flatten() for p in shared])
+    return both.sum() + (mended - a - b) @ (flat - flat.detach())
+
+# %% ../nbs/06-inductive.ipynb #97898046
 @door
 def gradient_cosine(
     net: TwoHeads, # with two tasks

@@ -35,7 +35,8 @@ def test_copies_are_made_once_and_work_is_kept(tmp_path, capsys):
     (mine / BOOKS[1].name).unlink()
     assert cli.main(["homework", str(mine)]) == 0
     out = capsys.readouterr().out
-    assert f"Kept as they were: 1 ({BOOKS[0].name})" in out and (mine / BOOKS[0].name).read_text() == "my own work"
+    kept = [p.name for p in BOOKS if p != BOOKS[1]]
+    assert f"Kept as they were: {len(kept)} ({', '.join(kept)})" in out and (mine / BOOKS[0].name).read_text() == "my own work"
     assert (mine / BOOKS[1].name).exists() and not list(mine.glob("*.part"))
 
 
@@ -166,7 +167,7 @@ RUNS = [dict(target=t, labels=n, seed=s, strategy=f"probe stage{k}", accuracy=ro
         for t in ("photographs", "mnist_5k") for n in (2, 10) for s in range(5) for k in (1, 2, 3)]
 CELLS = {(k, n): {"a": [0.5] * 5, "b": [0.4] * 5} for k in ("similar", "different") for n in (2, 10)}
 MADE = {"01-scenarios": dict(shifts={"photographs": 0.3, "materials": 0.6, "letters": 2.2, "mnist_5k": 2.4}, runs=RUNS, cells=CELLS, cut=1.,
-                             known={"photographs": "similar", "materials": "similar", "letters": "different", "mnist_5k": "different"}), "02-adaptation": {}}
+                             known={"photographs": "similar", "materials": "similar", "letters": "different", "mnist_5k": "different"}), "02-adaptation": {}, "03-several_tasks": {}}
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +279,87 @@ def mutual(p, log=torch.log, clamp=1e-30, diverse=True, sign=1):
     return sign * ((h(p.mean(0)) if diverse else math.log(p.shape[1])) - h(p).mean()).item()
 
 
+def losses_of(scores, y, mean="labelled", least=0):
+    found = []
+    for s, labels in zip(scores, y.T):
+        keep = labels >= least
+        total = torch.nn.functional.cross_entropy(s[keep], labels[keep], reduction="sum")
+        found.append(total / {"labelled": max(1, keep.sum().item()), "all": len(y), "sum": 1}[mean])
+    return torch.stack(found)
+
+
+def by_torch(scores, y): return torch.stack([torch.nn.functional.cross_entropy(s, labels, ignore_index=-1) for s, labels in zip(scores, y.T)])
+
+
+def dealt(y, seed, new=False, all_places=False, in_place=False, fixed=False):
+    has = torch.arange(len(y)) if all_places else torch.nonzero(y >= 0)[:, 0]
+    g = torch.Generator().manual_seed(0 if fixed else seed)
+    mixed = torch.randint(int(y.max()) + 1, (len(has),), generator=g) if new else y[has[torch.randperm(len(has), generator=g)]]
+    result = y if in_place else y.clone()
+    result[has] = mixed
+    return result
+
+
+def finding(alone, together, control, factor=None, ddof=1, paired=True, by_gain=False, always=False):
+    from scipy import stats
+    def triple(a, b):
+        d = np.array(a) - np.array(b)
+        spread = d.std(ddof=ddof) if paired else math.hypot(np.std(a, ddof=1), np.std(b, ddof=1))
+        reach = (factor or stats.t.ppf(0.975, len(d) - 1)) * spread / len(d)**0.5
+        return d.mean(), d.mean() - reach, d.mean() + reach
+    def side(t): return 1 if t[1] > 0 else -1 if t[2] < 0 else 0
+    gain, meaning = triple(together, alone), triple(together, control)
+    word = "helps" if gain[0] > 0 and always else {1: "helps", -1: "harms", 0: "no clear difference"}[side(gain)]
+    return dict(gain=gain, meaning=meaning, word=word, labels=side(gain) != 0 and (by_gain or side(gain) == side(meaning)))
+
+
+def surgeon(g, original=True, always=False, order=1, norm=True):
+    new = g.clone()
+    for i in range(len(g)):
+        for j in [j for j in range(len(g)) if j != i][::order]:
+            h = g[j] if original else new[j].clone()
+            dot = new[i] @ h
+            if dot < 0 or always: new[i] = new[i] - dot / (h @ h if norm else h.norm()) * h
+    return new
+
+
+def in_place_surgery(g):
+    g.copy_(surgeon(g))
+    return g
+
+
+def partner_loss(z, t, itself=False, neighbours=False, scaled=True, both=True):
+    u, n = torch.nn.functional.normalize(z, dim=1) if scaled else z, len(z)
+    alike = u @ u.T / t
+    if not itself: alike = alike.masked_fill(torch.eye(n, dtype=torch.bool), -1e9)
+    return torch.nn.functional.cross_entropy(alike, torch.arange(n) ^ 1 if neighbours else torch.arange(n).roll(n // 2), reduction="mean" if both else "sum")
+
+
+def neighbour_share(z, y, k, cosine=True, itself=False):
+    u = z / np.linalg.norm(z, axis=1, keepdims=True)
+    alike = u @ u.T if cosine else -((z[:, None] - z) ** 2).sum(2)
+    if not itself: np.fill_diagonal(alike, -np.inf)
+    near = y[np.argsort(-alike, axis=1)[:, :k]]
+    return float(np.mean([np.bincount(row).argmax() == c for row, c in zip(near, y)]))
+
+
+def majority_share(found, y): return float(sum(np.bincount(y[found == c]).max() for c in np.unique(found)) / len(y))
+
+
 WRONG = [
+    ("masked_losses", lambda s, y: losses_of(s, y, "all"), "mean over the four pictures|divided by all"), ("masked_losses", lambda s, y: losses_of(s, y, least=1), "0 is a class"), ("masked_losses", by_torch, "must be 0, it was nan"),
+    ("masked_losses", lambda s, y: losses_of(s, y).sum(), "a number for each task|one number for each task"), ("masked_losses", lambda s, y: losses_of(s, y).detach(), "does not require grad|no gradient"),
+    ("dealt_again", lambda y, s: dealt(y, s, new=True), "as many labels of each class|do not draw new ones"), ("dealt_again", lambda y, s: dealt(y, s, all_places=True), "no label"), ("dealt_again", lambda y, s: dealt(y, s, in_place=True), "have changed|same as before"),
+    ("dealt_again", lambda y, s: dealt(y, s, fixed=True), "another seed"), ("dealt_again", lambda y, s: y, "quarter is chance"),
+    ("what_helped", lambda *a: finding(*a, factor=1.96), "not 1.96"), ("what_helped", lambda *a: finding(*a, ddof=0), "n − 1 below"), ("what_helped", lambda *a: finding(*a, paired=False), "is it paired|lies above 0"),
+    ("what_helped", lambda *a: finding(*a, by_gain=True), "same side of 0"), ("what_helped", lambda *a: finding(*a, always=True), "the word was"), ("what_helped", lambda a, b, c: finding(b, a, c), "0.1 ahead"), ("what_helped", lambda *a: "helps", "must give a dict"),
+    ("surgery", lambda g: surgeon(g, original=False), "as they were|original gradient"), ("surgery", lambda g: surgeon(g, always=True), "do not pull apart"), ("surgery", lambda g: surgeon(g, order=-1), "in the order of their rows"),
+    ("surgery", lambda g: surgeon(g, norm=False), "part along the other's|are wrong"), ("surgery", in_place_surgery, "have changed"), ("surgery", lambda g: g, "nothing was changed"),
+    ("pair_loss", lambda z, t: partner_loss(z, t, itself=True), "among its own strangers|same as its partner"), ("pair_loss", lambda z, t: partner_loss(z, t, neighbours=True), "not rows 2i|same as its partner"),
+    ("pair_loss", lambda z, t: partner_loss(z, t, scaled=False), "divided by their length"), ("pair_loss", lambda z, t: partner_loss(z, 1.), "temperature|same as its partner"), ("pair_loss", lambda z, t: partner_loss(z, t, both=False), "differs from the formula|bad|same as"),
+    ("named_by_neighbours", lambda z, y, k: neighbour_share(z, y, k, itself=True), "its own neighbour"), ("named_by_neighbours", lambda z, y, k: neighbour_share(z, y, k, cosine=False), "by distance"),
+    ("named_by_neighbours", lambda z, y, k: 1., "its own neighbour|is wrong"), ("named_by_neighbours", lambda z, y, k: None, "must give one number"),
+    ("matched_share", majority_share, "same class|can get only one"), ("matched_share", lambda f, y: float((f == y).mean()), "only with another number"), ("matched_share", lambda f, y: 1., "three of six"),
     ("kinds", mean_cut, "a mean or a median is no gap"), ("kinds", first_gap, "was not in the widest gap|network has seen"), ("kinds", lambda s: list(s), "must give a dict"),
     ("kinds", lambda s: dict.fromkeys(s, "similar"), "both must occur"), ("kinds", lambda s: {n: "different" if k == "similar" else "similar" for n, k in mean_cut(s).items()}, "network has seen"),
     ("cell_of", unpaired_cell, "was not left out"), ("cell_of", whole_unpaired, "not paired"), ("cell_of", all_labels, "make 10 accuracies"), ("cell_of", lambda r, t, n: {}, "one entry for each"),
@@ -329,6 +410,8 @@ def narrow(values): return [float(np.float32(v)) for v in values]
 RIGHT = {  # the reference solution, with the rounding of single precision
     "cell_of": lambda f: lambda *a: {s: narrow(v) for s, v in f(*a).items()},
     "lead": lambda f: lambda *a: tuple(narrow(f(*a))),
+    "masked_losses": lambda f: lambda s, y: f([v.float() for v in s], y), "surgery": single, "pair_loss": single,
+    "what_helped": lambda f: lambda *a: {k: narrow(v) if isinstance(v, tuple) else v for k, v in f(*a).items()},
     "coral_loss": single, "recoloured": single, "infomax": single,
     "reverse_gradient": lambda f: lambda x, s: f(x, s) * (1 + 2e-7)}
 

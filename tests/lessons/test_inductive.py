@@ -14,11 +14,14 @@ from transfer_course.inductive import (
     MultiTaskNet,
     by_task,
     equal,
+    flat_gradient,
     gradient_cosine,
     losses,
     multitask,
+    pcgrad,
     score,
     sequential,
+    shuffled_labels,
     single_task,
     task_weights,
     uncertainty,
@@ -285,3 +288,39 @@ def test_old_names_still_work():
     for old, new in dict(MultiTask=MultiTaskNet, Tasks=MultiTask, together=multitask, small_net=shared_net).items():
         with pytest.warns(FutureWarning, match=f"inductive.{old} is called"): assert getattr(inductive, old) is new
     assert inductive.load is load
+
+
+# --- the control and the surgery ----------------------------------------------------------------------------------
+
+def test_shuffled_labels_keep_all_but_their_meaning(tasks):
+    t = holes(tasks)
+    s = shuffled_labels(t, "shade", seed=1)
+    for part in ("train", "valid", "test"):
+        old, new = getattr(t, f"y_{part}"), getattr(s, f"y_{part}")
+        assert torch.equal(old[:, 0], new[:, 0]) and torch.equal(old[:, 1] < 0, new[:, 1] < 0)
+        assert torch.equal(old[:, 1].sort().values, new[:, 1].sort().values) and not torch.equal(old, new)
+        assert torch.equal(getattr(t, f"x_{part}"), getattr(s, f"x_{part}"))
+    assert torch.equal(shuffled_labels(t, "shade", seed=1).y_train, s.y_train) and not torch.equal(shuffled_labels(t, "shade", seed=2).y_train, s.y_train)
+
+
+def test_pcgrad_is_the_sum_with_mended_gradients(tasks):
+    net, seen, conflicts = double(MultiTaskNet(shared_net(width=4, seed=3), CLASSES, seed=4)), [], 0
+    trunk, heads = list(net.trunk.parameters()), list(net.heads.parameters())
+    for i in range(0, 120, 12):
+        x, y = tasks.x_train[i:i + 12], tasks.y_train[i:i + 12]
+        a, b = (flat_gradient(loss, trunk) for loss in losses(net, x, y))
+        value = pcgrad(net, x, y, seen)
+        assert value.item() == pytest.approx(equal(net, x, y).item(), rel=1e-9)
+        want = a + b
+        if a @ b < 0:
+            want = (a - (a @ b) / (b @ b) * b) + (b - (a @ b) / (a @ a) * a)
+            conflicts += 1
+        assert torch.allclose(flat_gradient(value, trunk), want, atol=1e-9)
+        assert torch.allclose(flat_gradient(value, heads), flat_gradient(equal(net, x, y), heads), atol=1e-9)
+        assert seen[-1] == pytest.approx(F.cosine_similarity(a, b, dim=0).item(), abs=1e-6)
+    assert 0 < conflicts < 10
+
+
+def test_pcgrad_trains(tasks):
+    net, _ = multitask(tasks, pcgrad, lr=1e-2, steps=30, width=4)
+    assert min(score(net, tasks).values()) > 0.8

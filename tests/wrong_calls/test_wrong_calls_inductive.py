@@ -85,6 +85,12 @@ CALLS = [  # call, error, the sentence begins or holds
     (lambda: gradient_cosine(MultiTaskNet(shared_net(width=2), {"side": ["left", "right"]}), X, Y[:, :1]), ValueError, r"net must have two tasks, got 1: side"),
     (lambda: gradient_cosine(MultiTaskNet(shared_net(width=2).freeze(), CLASSES), X, Y), ValueError, r"net has no shared weight that may learn: its whole trunk is frozen"),
     (lambda: gradient_cosine(net(), X, torch.where(torch.tensor([True, False]), Y, -1)), ValueError, r"y must hold a label for every task, got none for \['shade'\]"),
+    (lambda: inductive.shuffled_labels(one_task(), "side"), TypeError, r"tasks must be a MultiTask, got Task"),
+    (lambda: inductive.shuffled_labels(T(), "sde"), ValueError, r"name must be one of 'side', 'shade', got 'sde': did you mean 'side'\?"),
+    (lambda: inductive.shuffled_labels(T(), "side", seed=-1), ValueError, r"seed must be a whole number from 0 to 2147483647, got -1"),
+    (lambda: inductive.pcgrad(net(), X, Y[:, 0]), ValueError, r"y must be N×2, a column for each of side, shade, got \(12,\)"),
+    (lambda: inductive.pcgrad(MultiTaskNet(shared_net(width=2), {"side": ["left", "right"]}), X, Y[:, :1]), ValueError, r"model must have two tasks, got 1"),
+    (lambda: inductive.pcgrad(MultiTaskNet(shared_net(width=2).freeze(), CLASSES), X, Y), ValueError, r"model has no shared weight that may learn: its trunk is frozen"),
     (lambda: inductive.losses(net(), X, Y[:, 0]), ValueError, r"y must be N×2, a column for each of side, shade, got \(12,\)"),
     (lambda: equal(net(), X, Y[:, :1]), ValueError, r"y must be N×2, a column for each of side, shade, got \(12, 1\)"),
 ]

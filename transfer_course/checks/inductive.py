@@ -11,25 +11,60 @@ import random
 import numpy as np
 import torch
 
-from . import (as_array, exercise, need, need_function, need_guess,
-                                    need_near, need_number)
+from . import (as_array, exercise, need, need_function,
+                                    need_number, why_wrong)
+from ..compare import interval
 from ..course import result
 
 # %% ../../nbs/checks/06-inductive.ipynb #a3808cde
-def mean_test(**settings):
-    "Mean test accuracy (0–1) of the stored runs with these settings."
-    def value(run, key): return run.get(key, "equal" if key == "how" else None)
-    def fits(run): return all(value(run, k) == v for k, v in settings.items())
-    return float(np.mean([r["test"] for r in result("inductive")["rows"] if fits(r)]))
+def test_by_seed(way):
+    "Stored test accuracies in points, by seed, at the rate that validation chose."
+    where = dict(way=way, task="photograph", other="digit", labels=3)
+    def fits(run): return all(run.get(k) == v for k, v in where.items())
+    rows = [r for r in result("inductive")["rows"] if fits(r) and not r.get("shuffled")]
+    rows = [r for r in rows if r.get("how", "equal") == "equal"]
+    def mean_valid(lr):
+        some = [r["valid"] for r in rows if r["lr"] == lr and r["seed"] in tried]
+        return np.mean(some)
+    rates = {r["lr"] for r in rows}
+    tried = {r["seed"] for r in rows
+             if {q["lr"] for q in rows if q["seed"] == r["seed"]} == rates}
+    best = max(sorted(rates), key=mean_valid)
+    at_best = {r["seed"]: 100 * r["test"] for r in rows if r["lr"] == best}
+    return np.array([at_best[seed] for seed in sorted(at_best)])
 
-@exercise("06-1", "Look at the table of gains: the row of digit and photograph.",
-          "The column is 30 labels per class.")
-def gain_check(guess):
-    guess = need_guess(guess, "a gain in points")
-    cell = dict(source="digits on photographs", task="digit", other="photograph",
-                labels=30)
-    together = mean_test(way="together", how="equal", **cell)
-    return need_near(guess, 100 * (together - mean_test(way="alone", **cell)), within=4)
+# %% ../../nbs/checks/06-inductive.ipynb #06c00001
+def three_numbers(d, reach=None):
+    "Mean, low and high of differences; by default with Student's factor."
+    reach = interval(d)[2] - d.mean() if reach is None else reach
+    return np.array([d.mean(), d.mean() - reach, d.mean() + reach])
+
+def slips_of(d):
+    "Popular mistakes: what to say -> what they give."
+    want, sd = three_numbers(d), d.std(ddof=1)
+    return {"these are shares: points were asked for": want / 100,
+            "this is alone − together": -want[[0, 2, 1]],
+            "the mean is right, the ends are mean ± standard deviation":
+                three_numbers(d, sd),
+            "with so few seeds the factor is that of Student's t, not 1.96":
+                three_numbers(d, 1.96 * sd / len(d)**0.5),
+            "low and high have changed places": want[[0, 2, 1]]}
+
+# %% ../../nbs/checks/06-inductive.ipynb #06c00005
+@exercise("06-1", "The accuracies stand in the stored runs, one for each seed.",
+          "`compare(ours, rival)` gives a Difference: `.mean`, `.low`, `.high`.",
+          "A point is a hundredth: 0.05 are 5 points.")
+def gain_check(answer):
+    need(answer is not ..., "write your three numbers in place of the three dots")
+    got = as_array(answer, "my_answer", (3,))
+    d = test_by_seed("together") - test_by_seed("alone")
+    near = np.abs(got - three_numbers(d)) < 0.2
+    why = why_wrong(got, slips_of(d), atol=0.2)
+    need(near.all() or not why, why)
+    names = ["mean", "low end", "high end"]
+    wrong = [name for name, ok in zip(names, near) if not ok]
+    need(not wrong, f"not what the stored runs give: {', '.join(wrong)}")
+    return "mean and interval, as in the stored runs"
 
 # %% ../../nbs/checks/06-inductive.ipynb #353c41f5
 def plain_loss(scores, y):
@@ -44,6 +79,8 @@ def need_mean_loss(masked_loss, missing):
     "NotYet unless the mean over those with a label comes back."
     scores, y = torch.randn(8, 4), torch.randint(4, (8,))
     y[torch.randperm(8)[:missing]] = -1
+    some = torch.nonzero(y >= 0)[:, 0]
+    y[some[:2]] = torch.tensor([0, 2]) # class 0 and another one always occur
     before, want, labelled = scores.clone(), plain_loss(scores, y), 8 - missing
     case = f"with {missing} of 8 labels missing"
     got = need_number(masked_loss(scores, y.clone()), f"masked_loss {case}")
@@ -52,6 +89,9 @@ def need_mean_loss(masked_loss, missing):
          "the sum was divided by all pictures: divide by those that have a label")
     need(not missing or abs(got - want * labelled) > 1e-4,
          "this is the sum; the mean over the pictures with a label was asked for")
+    without_0 = plain_loss(scores, y - (y == 0).long())
+    need(abs(got - want) < 1e-4 or abs(got - without_0) > 1e-4,
+         f"{case} it left out the pictures of class 0: 0 is a class, only -1 is none")
     need(abs(got - want) < 1e-4,
          f"{case} it gave {got:.3f}, and {want:.3f} was expected; "
          "a picture without a label must not count")
@@ -139,3 +179,44 @@ def best_weight_check(best_weight):
         need(lower < 1e-4, f"{gave}; there exp(−s)·loss + s/2 is {here:.3f}, "
                            f"and elsewhere it is {lower:.3f} lower")
     return "tried 6 losses: no other weight gives less"
+
+# %% ../../nbs/checks/06-inductive.ipynb #06c00003
+def least_of(d, a, b): return min(float(a @ d), float(b @ d))
+
+def best_least(a, b):
+    "The largest value that the smaller of a·d and b·d can have, for d of length 1."
+    share = float((b - a) @ b / ((a - b) @ (a - b)))
+    share = min(1., max(0., share))
+    return float(np.linalg.norm(share * a + (1 - share) * b))
+
+def two_gradients(case):
+    "Two gradients, of length 1 and about 3, that pull apart or agree."
+    a, b = np.random.default_rng(random.randrange(2**31)).normal(size=(2, 4))
+    a /= np.linalg.norm(a)
+    b -= (a @ b) * a
+    along = {"that pull apart": -0.6, "that agree": 0.9, "at an acute angle": 0.15}
+    part = along[case]
+    b = part * a + (1 - part**2)**0.5 * b / np.linalg.norm(b)
+    return a, random.uniform(2.5, 3.5) * b
+
+# %% ../../nbs/checks/06-inductive.ipynb #06c00004
+@exercise("06-5", "Look among the mixes d = s·a + (1 − s)·b, made to length 1.",
+          "Where both gain the same, a·d = b·d. Which s does that?",
+          "If that s lies outside 0 to 1, the shorter gradient alone is the answer. "
+          "(Désidéri 2012; Sener & Koltun 2018, arXiv:1810.04650)")
+def both_check(best_for_both):
+    need_function(best_for_both)
+    for case in ["that pull apart", "that agree", "at an acute angle"] * 2:
+        a, b = two_gradients(case)
+        if random.random() < 0.5: a, b = b, a
+        got = best_for_both(torch.tensor(a), torch.tensor(b))
+        d = as_array(got, f"best_for_both, for gradients {case},", (4,))
+        need(abs(np.linalg.norm(d) - 1) < 1e-3,
+             f"d has the length {np.linalg.norm(d):.2f}, 1 was asked for")
+        least, best = least_of(d, a, b), best_least(a, b)
+        need(least > 0, f"for gradients {case}, d goes against one of the tasks")
+        need(least > 0.99 * best,
+             f"for gradients {case} of the lengths {np.linalg.norm(a):.1f} and "
+             f"{np.linalg.norm(b):.1f}, the task that gains less gains {least:.2f}; "
+             f"another d gives it {best:.2f}")
+    return "tried three pairs of gradients twice: no d gives the poorer task more"
