@@ -82,7 +82,7 @@ def domain_shift(
 
 # %% ../nbs/05-scenarios.ipynb #e20cafd8
 GRID = ("photographs", "materials", "letters", "mnist_5k")
-UNSEEN = ("digits", "mnist_m", "photographs_night")
+UNSEEN = ("digits", "mnist_on_photos", "photographs_night")
 
 @cache
 def load(

@@ -50,7 +50,7 @@ def test_shift_of_the_same_pictures_is_the_same_and_grows_with_the_change():
 
 def stored(accuracy, targets=scenarios.GRID, sizes=scenarios.SIZES, strategies=STRATEGIES):
     """A grid with accuracies from a function of (target, labels, strategy, seed)."""
-    shifts = dict(photographs=0.4, materials=0.42, letters=0.8, mnist_5k=0.9, digits=0.7, mnist_m=0.5, photographs_night=0.61)
+    shifts = dict(photographs=0.4, materials=0.42, letters=0.8, mnist_5k=0.9, digits=0.7, mnist_on_photos=0.5, photographs_night=0.61)
     rows = [dict(net="coursenet", target=t, labels=k, strategy=s, seed=i, lr=0.003, accuracy=accuracy(t, k, s, i))
             for t in targets for k in sizes for s in strategies for i in range(5)]
     return dict(shifts=dict(coursenet=shifts), rows=rows)
