@@ -2,7 +2,7 @@
 
     python benchmarks/adaptation.py [--steps 20] [--rounds 7]
 
-A step of adaptation sees two batches, one of each domain, so about twice the time is what it must cost. SHOT sees target pictures alone.
+A step of adaptation sees two batches, one of each domain, so about twice the time is what it must cost. SHOT-IM sees target pictures alone.
 AdaBN adds no step at all, only one pass over the target at the end. All methods take turns in one run.
 """
 import statistics
@@ -15,13 +15,13 @@ from transfer_course.domains import load, unlabeled
 from transfer_course.small import digit_net
 from transfer_course.transductive import METHODS, Objective, SourceFree, information_maximisation, learning
 
-LOSSES = {m: make for m, (make, _) in METHODS.items() if m not in ("AdaBN", "SHOT", "oracle")} | {"SHOT": lambda width: information_maximisation}
+LOSSES = {m: make for m, (make, _) in METHODS.items() if m not in ("AdaBN", "RandConv", "TENT", "SHOT-IM", "oracle")} | {"SHOT-IM": lambda net: information_maximisation}
 
 
 def make_run(method, source, target):
     """A run that is ready to take steps."""
-    free, net = method == "SHOT", digit_net()
-    loss = LOSSES[method](net.width)
+    free, net = method == "SHOT-IM", digit_net()
+    loss = LOSSES[method](net)
     objective = SourceFree(net, loss, 1.) if free else Objective(net, target.x_train, loss, 1., negatives)
     numbers = dict(epochs=50, lr=1e-3, batch_size=64, seed=0)
     functions = dict(objective=objective, optimizer=training.adamw, schedule=training.one_cycle)

@@ -1,11 +1,17 @@
 """How a map becomes features: every pooling at every stage, equal chances for each -> nbs/results/pooling.json.
 
-    python experiments/pooling.py       # about ten minutes on one core
+    python experiments/pooling.py       # about twenty minutes on one core; rows that are stored already are kept
 
 Each arm (a stage and a pooling, or pixels) chooses its C and its scaler on the labels that it learns from: two quarters
 of them are held out in turn. Nothing is chosen on the test part.
+
+Two controls on some of the tasks: pictures of 128 instead of 64 pixels, and a network with random weights. Its weights are
+drawn anew for each draw of labels, and its BatchNorm statistics are taken from the pictures that are learned from.
 """
+import copy
+import json
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +27,9 @@ SEEDS, LABELS, FOLDS = 5, 10, 2
 STRENGTHS = (0.001, 0.01, 0.1, 1., 10.)
 SCALERS = {"common": probes.CommonScaler, "each": StandardScaler}
 POOLS = {"mean": 1, "2×2": 2, "4×4": 4, "max": 0}
-TASKS = ("digits", "mirrored", "mnist_5k", "materials")
+TASKS = ("digits", "mirrored", "mnist_5k", "materials", "photographs", "letters")
+LARGER = ("digits", "mnist_5k")  # tasks that are measured at 128 pixels as well
+UNTRAINED = ("digits", "materials")  # tasks that are measured with random weights as well
 STAGES = ("stem", *(f"stage{i}" for i in range(1, 8)), "top")
 BARE = ("pixels", "8×8")
 LOPSIDED = "BCDEFGJKLNPQRSZ"  # letters without a mirror axis
@@ -102,38 +110,71 @@ def probe(z, y, z_test, y_test, seed):
     return {k: round(float(v), 4) if isinstance(v, (float, np.floating)) else v for k, v in found.items()}
 
 
+def untrained(net, x, seed):
+    """A copy with random weights; BatchNorm's statistics are those of the pictures x."""
+    net = copy.deepcopy(net)
+    torch.manual_seed(seed)
+    for m in net.trunk.modules():
+        if hasattr(m, "reset_parameters"): m.reset_parameters()
+        if isinstance(m, torch.nn.BatchNorm2d): m.momentum = None  # the mean over all batches
+    net.train()
+    mixed = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        for batch in x[mixed].split(64): net.trunk(net.preprocess(batch))
+    return net.eval()
+
+
 @lru_cache(maxsize=2)
-def arms(task, size, seed):
+def arms(task, size, seed, weights="imagenet"):
     """Features of every arm of the training and the test part, labels, and the sides of the maps."""
     net = backbones.load("efficientnet_lite0", size=size)
     if task == "mirrored": (x, y), (x_test, y_test) = mirrored("train", 400, seed), mirrored("test", 200, seed)
     else: (x, y), (x_test, y_test) = small(task)
+    if weights == "random": net = untrained(net, x, seed)
     z, sides = maps(net, x)
     return z | pixels(x), y, maps(net, x_test)[0] | pixels(x_test), y_test, sides
 
 
-def run_one(task, size, stage, pool, seed):
+def run_one(task, size, stage, pool, seed, weights="imagenet"):
     """One arm on one draw of labels: 10 per class, or 400 letters of which half are mirrored."""
-    z, y, z_test, y_test, sides = arms(task, size, seed if task == "mirrored" else 0)
+    own = task == "mirrored" or weights == "random"  # features of its own for each draw
+    z, y, z_test, y_test, sides = arms(task, size, seed if own else 0, weights)
     i = np.arange(len(y)) if task == "mirrored" else sample_per_class(torch.as_tensor(y), LABELS, seed).numpy()
     z, z_test = z[stage, pool], z_test[stage, pool]
     found = probe(z[i], y[i], z_test, y_test, seed)
     return dict(width=z.shape[1], map=sides.get(stage)) | found
 
 
+def grids(size):
+    """All stages with the poolings that their maps at this size are large enough for."""
+    sides = dict(zip(STAGES, (side * size // 64 for side in (32, 32, 16, 8, 4, 4, 2, 2, 2))))
+    return [(s, p) for s in STAGES for p, g in POOLS.items() if 0 < g <= sides[s]]
+
+
 def configs():
-    """All arms, the most wanted first."""
-    sides = dict(zip(STAGES, (32, 32, 16, 8, 4, 4, 2, 2, 2)))
-    whole = [(s, p) for s in STAGES for p, g in POOLS.items() if g <= sides[s]]
-    few = [(s, p) for s, p in whole if p != "max"]  # the maximum is measured on one task
-    for task in TASKS: yield from ((task, 64, *arm) for arm in [BARE, *(whole if task == "digits" else few)])
+    """All arms; the maximum is measured on one task, and the controls with the mean and the finest grid alone."""
+    top, ends = [(s, "max") for s in STAGES], ("mean", "4×4")
+    for t in TASKS: yield from (dict(task=t, size=64, stage=s, pool=p) for s, p in [BARE, *grids(64), *(top if t == "digits" else [])])
+    for t in UNTRAINED: yield from (dict(task=t, size=64, stage=s, pool=p, weights="random") for s, p in grids(64) if p in ends)
+    for t in LARGER: yield from (dict(task=t, size=128, stage=s, pool=p) for s, p in grids(128) if p in ends)
+
+
+def keep_stored(name, todo):
+    """Let a sweep begin with the rows that are stored already."""
+    stored, part = Path(f"nbs/results/{name}.json"), Path(f"nbs/results/{name}.rows.part")
+    if part.exists() or not stored.exists(): return
+    rows = json.loads(stored.read_text(encoding="utf-8"))["rows"]
+    arm = ("task", "size", "stage", "pool", "seed", "weights")
+    by_arm = {tuple(r.get(k) for k in arm): r for r in rows}
+    kept = [(c, by_arm[k]) for c in todo if (k := tuple(c.get(k) for k in arm)) in by_arm]
+    part.write_text("".join(json.dumps(dict(config=c, **{k: v for k, v in r.items() if k not in c})) + "\n" for c, r in kept), encoding="utf-8")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    names = ("task", "size", "stage", "pool")
-    todo = [dict(zip(names, arm), seed=seed) for arm in configs() for seed in range(SEEDS)]
+    todo = [dict(config, seed=seed) for config in configs() for seed in range(SEEDS)]
     # features of one task and draw at a time
-    todo.sort(key=lambda c: (TASKS.index(c["task"]), c["seed"]))
+    todo.sort(key=lambda c: ("weights" in c, c["size"], TASKS.index(c["task"]), c["seed"]))
+    keep_stored("pooling", todo)
     print(records.sweep("pooling", todo, run_one, network="efficientnet_lite0", labels_per_class=LABELS, quarters_held_out=FOLDS,
                         strengths=STRENGTHS, scalers=list(SCALERS), test_pictures=200))

@@ -185,10 +185,10 @@ def guesses(
     scores): # N×K
     """The class of each row with the highest score, int64 N.
 
-    ValueError for NaN, or an infinite score: then no class is the highest."""
-    bad = scores.isnan() | (scores == torch.inf)
+    ValueError where the highest is NaN or infinite: then no class is it."""
+    bad = scores.isnan().any(1) | scores.amax(1).isinf()
     if bad.any():
-        item = int(bad.flatten(1).any(1).nonzero()[0])
+        item = int(bad.nonzero()[0, 0])
         raise ValueError(
             f"the scores of item {item} hold NaN or infinity: the network's weights "
             "are damaged or diverged in training, load it again")

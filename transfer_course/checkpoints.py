@@ -20,6 +20,7 @@ from .backbone import (
     ABackbone, Backbone, Preprocess, batched, is_flat, linear_head, outputs_of)
 from .door import Flag, Place, door, need
 from .files import replacing
+from .tally import notes_into
 from .texts import Texts
 from .textnets import TextBackbone, load_minilm
 from .weights import WEIGHTS, read_state
@@ -50,7 +51,7 @@ def facts_of(
 # %% ../nbs/workbench/25-checkpoints.ipynb #59e31fa6
 def sample(net):
     "Two pictures or sentences that the network can read."
-    if isinstance(net, TextBackbone): return Texts(["A good day.", "It was too long."])
+    if isinstance(net, TextBackbone): return Texts(["A good day.", "Too long. " * 150])
     side = net.preprocess.size or max(net.preprocess.native, net.preprocess.least)
     g = torch.Generator().manual_seed(0)
     return torch.randint(256, (2, 3, side, side), generator=g, dtype=torch.uint8)
@@ -63,8 +64,8 @@ def check_it_comes_back(net, tensors, facts):
     try: again = rebuilt(tensors, facts, "net")
     except ValueError as e: raise ValueError(
         f"net can't be built again as {name}, it was changed or is yours: {how}") from e
-    x = sample(net)
-    a, b = (batched(n.to(next(net.parameters()).device), x) for n in (net, again))
+    x, device = sample(net), next(net.parameters()).device
+    with notes_into({}): a, b = (batched(n.to(device), x) for n in (net, again))
     half = next(net.parameters()).dtype.itemsize < 4
     far = 0.05 if half else 1e-3 * max(1, a.abs().max().item())
     same = a.shape == b.shape and torch.allclose(a, b, atol=far)
@@ -143,8 +144,9 @@ def fill(net, tensors, facts, name):
 # %% ../nbs/workbench/25-checkpoints.ipynb #56318e53
 def rebuilt(tensors, facts, name):
     "The network that the tensors and facts of a checkpoint describe, in eval mode."
-    net = build(facts["card"]["name"])
-    fill(net, tensors, facts, name)
+    with torch.random.fork_rng(): # weights are drawn, and then filled
+        net = build(facts["card"]["name"])
+        fill(net, tensors, facts, name)
     net.card, net.classes = facts["card"], facts["classes"]
     pre = net.preprocess
     for k in LOOK:

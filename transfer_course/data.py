@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['few_shot', 'split', 'map_pictures', 'names', 'resized', 'load', 'fetch', 'assets', 'check_pictures', 'Card', 'Task',
            'sample_per_class', 'photographs', 'photographs_card', 'boxes', 'letters', 'night', 'inverted', 'blurred',
-           'mnist_m', 'from_folder', 'from_table', 'FetchError', 'cached', 'download', 'extract', 'result']
+           'mnist_m', 'mnist_on_photos', 'from_folder', 'from_table', 'FetchError', 'cached', 'download', 'extract',
+           'result']
 
 # %% ../nbs/workbench/16-data.ipynb #84e06b8e
 import base64
@@ -27,27 +28,25 @@ from .files import cached, extract, same_hash
 from .folders import Side, from_folder
 from .glyphs import letters, mnist_task, small_digits_task
 from transfer_course.photographs import (
-    PICTURE_FILES,
-    boxes,
-    materials_task,
-    photographs,
-    photographs_card,
-    photographs_task,
-)
-from .shifts import BACKGROUNDS, blurred, inverted, mnist_m, night
+    PICTURE_FILES, boxes, materials_task, photographs, photographs_card,
+    photographs_task)
+from .shifts import (
+    BACKGROUNDS, blurred, inverted, mnist_m, mnist_on_photos, night)
 from .tables import from_table
 from .tasks import TABLE, Card, Task, sample_per_class
 
 # %% ../nbs/workbench/16-data.ipynb #49e47f04
 _all_ = ["Card", "Task", "sample_per_class", "photographs", "photographs_card", "boxes",
-         "letters", "night", "inverted", "blurred", "mnist_m", "from_folder",
+         "letters", "night", "inverted", "blurred", "mnist_m",
+         "mnist_on_photos", "from_folder",
          "from_table", "FetchError", "cached", "download", "extract", "result"]
 
 # %% ../nbs/workbench/16-data.ipynb #350bb191
 EMBEDDED = {"mnist_5k": mnist_task, "digits": small_digits_task,
             "letters": lambda seed: letters(seed=seed),
             "materials": materials_task, "photographs": photographs_task}
-SHIFTED = {"mnist_m": ("mnist_5k", mnist_m)} | {
+ON_PHOTOS = {f.__name__: f for f in (mnist_m, mnist_on_photos)}
+SHIFTED = {name: ("mnist_5k", f) for name, f in ON_PHOTOS.items()} | {
     f"{base}_{f.__name__}": (base, f) for base in ("materials", "photographs")
     for f in (night, inverted, blurred)}
 
@@ -55,7 +54,7 @@ SHIFTED = {"mnist_m": ("mnist_5k", mnist_m)} | {
 def _load_shifted(name, seed):
     "An embedded task after a shift, with a card that says so."
     base, f = SHIFTED[name]
-    g = partial(f, seed=seed) if f in (night, mnist_m) else f
+    g = partial(f, seed=seed) if f in (night, *ON_PHOTOS.values()) else f
     task = EMBEDDED[base](seed).map(g, name)
     return replace(task, card=task.card | {"shift": f.__doc__.split("\n")[0]})
 
@@ -118,7 +117,7 @@ def _photographs_of(base, f):
     "The names of the photographs that an embedded set needs."
     used = {"materials": [m["photograph"] for m in TABLE["materials"].values()],
             "photographs": list(TABLE["photographs"])}
-    return sorted(used.get(base, []) + BACKGROUNDS * (f is mnist_m))
+    return sorted(used.get(base, []) + BACKGROUNDS * (f in ON_PHOTOS.values()))
 
 def _embedded_files(name):
     "(package, file in it) of an embedded set."

@@ -37,8 +37,8 @@ def _named_folder():
     "The folder that TRANSFER_COURSE_HOME names, as it is written; None if it is empty."
     named = os.environ.get(MOVE, "").strip()
     if not named: return None
-    bare, path = named.strip("\"'"), Path(named).expanduser()
-    quoted, fix = bare != named, Path(bare).expanduser().absolute()
+    bare, path = named.strip("\"'"), Path(os.path.expanduser(named))
+    quoted, fix = bare != named, Path(os.path.expanduser(bare)).absolute()
     if path.is_absolute() and not quoted: return path
     must = "be written without quotes" if quoted else "be a whole path"
     raise WriteError(f"{MOVE} must {must}, got {named}: "

@@ -4,13 +4,16 @@
 
 # %% auto #0
 __all__ = ['layer_rates', 'param_groups', 'decayed', 'distance', 'regularised', 'train_above', 'head_for', 'train_by_plan',
-           'fine_tune', 'bn_stats', 'set_bn_stats', 'old_head', 'forgetting', 'unfreeze_gradually', 'frozen_bn',
-           'per_sample', 'augmented_copies', 'propose']
+           'fine_tune', 'bn_stats', 'set_bn_stats', 'old_head', 'forgetting', 'smoothed', 'lr_range_test',
+           'unfreeze_gradually', 'frozen_bn', 'per_sample', 'augmented_copies']
 
 # %% ../nbs/04-finetuning.ipynb #eec581cb
+import copy
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain, repeat
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -22,7 +25,7 @@ from .door import (
 from .frozen import (
     Change, OldHead, RateRatio, join_logs, seen_plan, split_at, without_frozen)
 from .tally import said_once
-from .training import Trainable, accuracy, fit
+from .training import Trainable, accuracy, fit, loader
 
 # %% ../nbs/04-finetuning.ipynb #d6257537
 def layer_rates(
@@ -217,6 +220,48 @@ def forgetting(
     with old_head(net, head, stats):
         return before - accuracy(net, task.x_test, task.y_test)
 
+# %% ../nbs/04-finetuning.ipynb #04d1e001
+def smoothed(values, keep=0.8):
+    "A running mean: each new value counts for a fifth, the older ones fade."
+    total, weight, found = 0., 0., []
+    for v in values:
+        total, weight = keep * total + (1 - keep) * v, keep * weight + 1 - keep
+        found.append(total / weight)
+    return found
+
+# %% ../nbs/04-finetuning.ipynb #04d1e007
+@door
+def lr_range_test(
+    net: ABackbone,          # stays as it is: a copy with a head for the task learns
+    task: Trainable,         # its training pictures
+    least: Rate = 1e-5,      # the first learning rate
+    most: Rate = 1.,         # the last one
+    steps: Count(2) = 60,    # from the first to the last, in equal factors
+    batch_size: Count(2) = 64, # pictures a step
+    seed: Seed = 0):         # of a new head and of the order of the pictures
+    """The loss while the learning rate grows: two lists, rates and smoothed losses.
+
+    All weights that are not frozen learn. It ends where the smoothed loss is above
+    twice its least value so far. Smith 2017, doi:10.1109/WACV.2017.58. ValueError
+    unless least < most."""
+    need(least < most, f"least must be below most={most}, got {least}: "
+                       "the rate grows from least to most")
+    net = head_for(copy.deepcopy(net), task, seed=seed).train()
+    free = [p for p in net.parameters() if p.requires_grad]
+    opt, device, losses = torch.optim.AdamW(free), free[0].device, []
+    batches, order = loader(task.x_train, task.y_train, batch_size, seed)
+    rates = np.geomspace(least, most, steps).tolist()
+    for lr, (x, y) in zip(rates, chain.from_iterable(repeat(batches))):
+        opt.param_groups[0]["lr"] = lr
+        loss = F.cross_entropy(net(x.to(device)), y.to(device))
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        losses.append(loss.item())
+        found = smoothed(losses)
+        if not found[-1] < 2 * min(found): break
+    return rates[:len(found)], found
+
 # %% ../nbs/04-finetuning.ipynb #25705342
 @door
 def unfreeze_gradually(
@@ -271,14 +316,6 @@ def augmented_copies(
         torch.manual_seed(seed)
         x = torch.cat([augment(task.x_train) for _ in range(n)])
     return replace(task, x_train=x, y_train=task.y_train.repeat(n))
-
-# %% ../nbs/04-finetuning.ipynb #5a483267
-def propose(
-    trial): # of an optuna study
-    "Settings for one trial: a rate on a log scale, dropout, label smoothing."
-    return dict(lr=trial.suggest_float("lr", 1e-4, 3e-2, log=True),
-                dropout=trial.suggest_float("dropout", 0., 0.6),
-                label_smoothing=trial.suggest_float("label_smoothing", 0., 0.2))
 
 # %% ../nbs/04-finetuning.ipynb #bf8c9528
 __getattr__ = renamed(

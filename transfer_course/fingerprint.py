@@ -20,6 +20,7 @@ from pathlib import PurePath
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_hooks
 
 # %% ../nbs/workbench/04-fingerprint.ipynb #68507f6e
 class CantTell(Exception):
@@ -129,14 +130,22 @@ def read_code(f, code, names):
 def is_known_module(m): return is_known(types.SimpleNamespace(__module__=m.__name__))
 
 # %% ../nbs/workbench/04-fingerprint.ipynb #2f389ab7
+def read_put_in(f, c):
+    "Functions of yours that you have put into a class that is not yours."
+    for name, v in sorted(vars(c).items()):
+        yours = isinstance(v, types.FunctionType) and not is_known(v)
+        if yours: f.say(name).read(v)
+
 def read_class(f, c):
     for base in c.__mro__:
         if is_known(base):
             f.say(base.__module__, base.__qualname__)
+            read_put_in(f, base)
             break
         for name, v in sorted(vars(base).items()):
             if name not in SKIPPED: f.say(name).read(v)
 
+# %% ../nbs/workbench/04-fingerprint.ipynb #07faa842
 def read_thing(f, v):
     "An object of any class: the class and its attributes."
     kind = type(v)
@@ -248,6 +257,7 @@ def has_changing_hook(
     net,  # a network
     run): # function without arguments that sends one item through
     "Does a forward hook change what the network computes?"
+    if _global_forward_hooks or _global_forward_pre_hooks: return True
     with torch.inference_mode(False), torch.no_grad():
         return any(changes(m, *hook, *passed)
                    for m, passed in what_passes(net, run).items()

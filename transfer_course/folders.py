@@ -95,16 +95,17 @@ def _holds_pictures(folder): return any(_why_not(f, False) is None
 
 def _check_level(folder, subs):
     "One sentence if all would-be classes hold the same subfolders."
-    if len(subs) < 2 or any(map(_holds_pictures, subs)): return
+    if len(subs) < 2 or any(map(_holds_pictures, subs)): return []
     below = [{normalize("NFC", d.name) for d in _subfolders(s)} for s in subs]
     shared, every = set.intersection(*below), set.union(*below)
     if len(every) == len(shared) == 1:  # such as ant/images and bee/images
         return _check_level(folder, [s / shared.copy().pop() for s in subs])
+    alike = (f"in {folder.name} {some(s.name for s in subs)} all hold the same "
+             f"subfolders ({some(sorted(shared))})")
     need(len(shared) < 2 or 2 * len(shared) < len(every),
-         f"path must hold one subfolder for each class, but in {folder.name} "
-         f"{some(s.name for s in subs)} all hold the same subfolders "
-         f"({some(sorted(shared))}): give one of them, such as "
-         f"{folder.name}/{subs[0].name}")
+         f"path must hold one subfolder for each class, but {alike}: give one of them, "
+         f"such as {folder.name}/{subs[0].name}")
+    return [f"{alike}: are those the classes?"] * (len(shared) > 1)
 
 # %% ../nbs/workbench/14-folders.ipynb #aca8009c
 def _check_count(folder, subs):
@@ -120,12 +121,17 @@ def _check_count(folder, subs):
                         f"{subs[0].name}: {fix}")
 
 # %% ../nbs/workbench/14-folders.ipynb #be2f95f1
+def _two_spellings(names):
+    "What is said about classes that differ in capital letters or blanks alone."
+    first, bare = {}, lambda n: " ".join(n.casefold().split())
+    pairs = [(first[bare(n)], n) for n in names if first.setdefault(bare(n), n) != n]
+    return [f"classes of nearly one name: {a!r} and {b!r}" for a, b in pairs]
+
 def _classes_in(folder):
     "({class: its picture files}, what is to be said), from the subfolders."
     subs, here = _subfolders(folder), folder.name
     _check_count(folder, subs)
-    _check_level(folder, subs)
-    found, said = {}, []
+    found, said = {}, _check_level(folder, subs)
     for d in subs:
         name, (pictures, left) = normalize("NFC", d.name), look(d)
         need(name not in found, f"path must hold each class once, got {name!r} twice "
@@ -136,7 +142,7 @@ def _classes_in(folder):
                        "remove the folder")
         found[name] = pictures
         said += left_out(d.name, pictures, left)
-    return found, said + _beside(folder)
+    return found, said + _two_spellings(found) + _beside(folder)
 
 # %% ../nbs/workbench/14-folders.ipynb #6e44362a
 def _beside(folder):
@@ -152,8 +158,9 @@ def _beside(folder):
     return said
 
 # %% ../nbs/workbench/14-folders.ipynb #5e50367e
-PARTS = dict(train="train", training="train", val="valid", valid="valid", dev="valid",
-             validation="valid", validate="valid", test="test", testing="test")
+PARTS = dict(train="train", training="train", trn="train", val="valid", valid="valid",
+             dev="valid", validation="valid", validate="valid", eval="valid",
+             evaluation="valid", test="test", testing="test", tst="test")
 
 def part_of(name):
     "The part that a folder's name means, or None."

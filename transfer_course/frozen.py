@@ -50,7 +50,7 @@ class CachedFeatures:
     def __init__(self,
         task, # a Task
         f,    # function of all pictures of a part -> their maps
-        front=None): # the weights of the frozen stages, for a run's checkpoint
+        front=None): # the frozen stages, for a run's checkpoint
         self.name, self.classes = task.name, task.classes
         self.made_from, self.front = task, front
         self.x_train, self.y_train = f(task.x_train), task.y_train
@@ -76,7 +76,7 @@ def without_frozen(
     if isinstance(net, TextBackbone): return net, task
     front, rest = split_at(net, upto)
     if not fits_in_memory(front, task): return net, task
-    return rest, CachedFeatures(task, lambda x: batched(front, x), front.state_dict())
+    return rest, CachedFeatures(task, lambda x: batched(front, x), front)
 
 # %% ../nbs/workbench/36-frozen.ipynb #cc2b1983
 def seen_plan(

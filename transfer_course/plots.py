@@ -289,12 +289,14 @@ def _check_map(
     return z, labels
 
 # %% ../nbs/workbench/40-plots.ipynb #1ed88eaf
+@door
 def map2d(
     z,        # float N×2, the positions
     labels,   # int N, the classes
     classes,  # list of K class names
     title="", # title
-    axes=("first dimension", "second dimension")): # names of the two axes
+    axes=("first dimension", "second dimension"), # names of the two axes; None: no axes
+    by_name: Flag = False): # write each class's name at its points: for short names
     """Points in the plane, one colour and marker for each class.
 
     Returns the Matplotlib figure.
@@ -303,7 +305,9 @@ def map2d(
     fig, ax = plt.subplots(figsize=(6, 4.2), layout="constrained")
     for i, name in enumerate(classes):
         look, (x, y) = style(i), z[labels == i].T
-        how = dict(color=look["color"], markersize=4, alpha=0.7, label=name)
-        ax.plot(x, y, look["marker"], **how)
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    return _finish(ax, *axes, title)
+        how = dict(color=look["color"], alpha=0.7, label=name)
+        mark = f"$\\mathrm{{{name}}}$" if by_name else look["marker"]
+        ax.plot(x, y, marker=mark, ls="", markersize=8 if by_name else 4, **how)
+    if not by_name: ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    if axes is None: ax.axis("off")
+    return _finish(ax, *(axes or ("", "")), title)

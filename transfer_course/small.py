@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TRUNK', 'random_backbone', 'conv_pool', 'flat_dense', 'digit_net', 'shared_trunk', 'shared_net', 'projection',
-           'contrastive_net']
+           'contrastive_net', 'pixel_head', 'two_layers', 'byol_head', 'masked_net', 'byol_net']
 
 # %% ../nbs/workbench/24-small.ipynb #c7ec5837
 from collections import OrderedDict
@@ -104,3 +104,42 @@ def contrastive_net(
                             stage2=conv(32, 64), stage3=conv(64, 128, stride=2))
         return nn.Sequential(trunk), projection(128, outputs, seed)
     return random_backbone("contrastive_net", make, 28, seed)
+
+# %% ../nbs/workbench/24-small.ipynb #e6d58d1a
+def pixel_head():
+    "A map of 4×4 places as a picture of 28×28 grey values, in one row of 784 numbers."
+    paint = nn.Conv2d(64, 49, 1), nn.PixelShuffle(7), nn.Flatten()
+    return nn.Sequential(nn.Conv2d(128, 64, 3, padding=1), nn.ReLU(), *paint)
+
+def two_layers(i, middle, o):
+    "Linear layer, BatchNorm, ReLU, linear layer: i numbers become o."
+    first = nn.Linear(i, middle), nn.BatchNorm1d(middle), nn.ReLU()
+    return nn.Sequential(*first, nn.Linear(middle, o))
+
+def byol_head():
+    "Two parts: the projection of the mean over the picture, and the predictor."
+    mean = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    project = nn.Sequential(*mean, two_layers(128, 128, 64))
+    return nn.Sequential(project, two_layers(64, 64, 64))
+
+@door
+def masked_net(
+    seed: Seed = 0): # of the random weights
+    """The trunk of `contrastive_net` under a head that paints pictures, N×784.
+
+    For pictures of 28×28 pixels. He et al. 2022, arXiv:2111.06377, use a
+    transformer."""
+    net = contrastive_net(seed)
+    net.head = drawn(pixel_head, seed)
+    return net
+
+@door
+def byol_net(
+    seed: Seed = 0): # of the random weights
+    """The trunk of `contrastive_net` under BYOL's projection and predictor, N×64.
+
+    `head[0]` is the projection, `head[1]` the predictor; Grill et al. 2020,
+    arXiv:2006.07733."""
+    net = contrastive_net(seed)
+    net.head = drawn(byol_head, seed)
+    return net

@@ -24,6 +24,7 @@ from .door import (
     Kind, OneOf, Seed, Share, a_type, door, is_whole, need)
 from .rows import (
     class_names, cleaned, is_readable, is_whole_text, pairs, read_rows)
+from .tally import warn
 from .tasks import Card, Task, check_task, stratified
 
 # %% ../nbs/workbench/26-texts.ipynb #015bec61
@@ -122,7 +123,9 @@ def review_table():
 # %% ../nbs/workbench/26-texts.ipynb #6805aca5
 def from_pairs(name, train, test, classes=None):
     "Two tables of texts x and labels y as a TextTask."
-    found = class_names([*train.y, *test.y])
+    found, new = class_names([*train.y, *test.y]), {*test.y} - {*train.y}
+    if new: warn(f"{name} has classes that stand in its test part alone, nobody can "
+                 f"learn them: {', '.join(map(repr, list(new)[:5]))}")
     numbers = list(range(len(classes))) if classes else found
     strange = [c for c in found if c not in numbers]
     need(not strange, f"label must be a number from 0 to {len(numbers) - 1}, as there "

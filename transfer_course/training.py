@@ -29,15 +29,15 @@ from .augment import crop_flip, cutout
 from .backbone import batched
 from .batches import (
     PictureDataset, SeededSampler, epochs_for_steps, identity, loader)
-from transfer_course.callables import (
+from .callables import (
     MakeOptimizer, MakeSchedule, Objective, can_learn, loss_of, made_optimizer,
-    made_schedule)
+    made_schedule, modules_in)
 from .course import renamed
 from .door import (
     Count, Flag, Function, Kind, Net, Place, Rate, Seed, door, need)
 from .measures import accuracy, balanced_accuracy, confusion
 from .records import Log, environment, write_result
-from .tally import said_once
+from .tally import said_once, warn
 from transfer_course.resume import (
     belongings, epoch_seed, keep_checkpoint, lent_generators, load_state, restore,
     settings_of)
@@ -65,8 +65,8 @@ def check_start(net, task, params=None, patience=None):
     can_learn(net)
     need(patience is None or task.x_valid is not None,
          "patience needs a validation part: make one with task.split(0.2)")
-    need(params is None or params,
-         "params holds no weights: leave it out to train all that are not frozen")
+    need(params is None or params, "params holds no weights: leave it out to train all "
+         "that are not frozen, or call net.unfreeze()")
     outputs, classes = batched(net, task.x_train[:2]).shape[1], len(task.classes)
     need(outputs >= classes, f"net has {outputs} outputs, but the task has {classes} "
          f"classes: call net.replace_head({classes}) first")
@@ -210,12 +210,23 @@ def epoch(self: Run,
 # %% ../nbs/workbench/30-training.ipynb #398c762d
 def free_weights(net): return [p for p in net.parameters() if p.requires_grad]
 
-def modules_in(f):
-    "The modules that an objective holds: itself, its object's, those of its closure."
-    cells = [c.cell_contents for c in getattr(f, "__closure__", None) or ()]
-    held = [f, getattr(f, "__self__", None), *vars(f).values(), *cells]
-    return [m for m in held if isinstance(m, nn.Module)]
+UNMOVED = ("no weight of net has moved: the learning rate is 0 or far too small, or "
+           "what learns is not what the objective looks at")
 
+def traces(net):
+    "A number for each weight that may learn: where all are the same, none has moved."
+    return [p.detach().double().sum().item() for p in free_weights(net)]
+
+def name_outputs(net, classes):
+    "What learns these classes has their names, if it had those of others."
+    had = getattr(net, "classes", None)
+    if had is None or list(had) == list(classes): return
+    if len(had) == len(classes): net.classes = list(classes)
+    else: warn(f"net keeps {len(had)} outputs with the names of other classes "
+               f"({', '.join(map(str, had))[:60]}): before training, call "
+               f"net.replace_head({len(classes)}, classes=task.classes)")
+
+# %% ../nbs/workbench/30-training.ipynb #04e0b2eb
 def check_weights(opt, net, objective):
     "ValueError unless the optimizer moves weights of this network, and no others."
     moved = {id(p) for g in opt.param_groups for p in g["params"] if p.requires_grad}
@@ -230,7 +241,8 @@ def check_weights(opt, net, objective):
          "not net's, and lacks some that are: make it again, after a head is replaced")
 
 # %% ../nbs/workbench/30-training.ipynb #5988443b
-def begin_run(net, task, checkpoint, numbers, functions, augment, params, watch):
+def begin_run(
+    net, task, checkpoint, numbers, functions, augment, params, watch, patience=None):
     "A run where accelerate puts it; it goes on from the checkpoint, if there is one."
     acc = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True))
     size, seed, n = numbers["batch_size"], numbers["seed"], acc.num_processes
@@ -239,7 +251,7 @@ def begin_run(net, task, checkpoint, numbers, functions, augment, params, watch)
     opt = made_optimizer(functions["optimizer"], weights, numbers["lr"])
     check_weights(opt, net, functions["objective"])
     settings, own = settings_of(net, task, functions, numbers), None
-    if checkpoint: own = belongings(net, task, functions, augment, opt)
+    if checkpoint: own = belongings(net, task, functions, augment, opt, patience)
     state = load_state(checkpoint, settings, own)
     steps = numbers["epochs"] * len(batches)
     sched = made_schedule(functions["schedule"], opt, steps)
@@ -281,14 +293,17 @@ def fit(
     check_start(net, task, params, patience)
     numbers = dict(epochs=epochs, lr=lr, batch_size=batch_size, seed=seed)
     functions = dict(objective=objective, optimizer=optimizer, schedule=schedule)
-    how = checkpoint, numbers, functions, augment, params, watch
+    how = checkpoint, numbers, functions, augment, params, watch, patience
     with lent_generators(), torch.inference_mode(False), torch.enable_grad():
-        return train_epochs(begin_run(net, task, *how), patience, checkpoint, progress)
+        run = begin_run(net, task, *how)
+        if objective is cross_entropy: name_outputs(net, task.classes)
+        return train_epochs(run, patience, checkpoint, progress)
 
 # %% ../nbs/workbench/30-training.ipynb #52fc6fff
 def train_epochs(run, patience=None, checkpoint=None, progress=True):
     "The epochs that are left; then the best weights are taken back, with `patience`."
     log, hide = run.log, None if progress and run.acc.is_main_process else True
+    was, start = traces(run.net), run.done
     with tqdm(total=run.steps, initial=run.done, disable=hide, leave=False) as bar:
         try:
             while len(log.rows) < run.epochs and not should_stop(log, patience):
@@ -297,6 +312,7 @@ def train_epochs(run, patience=None, checkpoint=None, progress=True):
                 if is_best: run.best = copy.deepcopy(run.net.state_dict())
                 if checkpoint: keep_checkpoint(checkpoint, run)
         except KeyboardInterrupt: log.interrupted = True
+    if run.done > start and traces(run.net) == was: warn(UNMOVED)
     if run.best is not None: run.net.load_state_dict(run.best)
     run.net.eval()
     return log

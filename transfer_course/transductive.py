@@ -6,30 +6,32 @@ Docs: https://transfer-course.github.io/transfer_course/nbs/07-transductive.html
 
 # %% auto #0
 __all__ = ['NEEDS_SOURCE', 'METHODS', 'HOW', 'PAIRS', 'VALIDATORS', 'source_only', 'coral', 'distances', 'kernels', 'mmd',
-           'Reverse', 'reverse', 'DANN', 'entropy', 'self_training', 'mcc', 'information_maximisation', 'im_coral',
-           'norms_of', 'keeping_statistics', 'adabn', 'ramp', 'forward_with_features', 'Objective', 'SourceFree',
-           'adapt', 'learn', 'union', 'start', 'mutual_information', 'negative_entropy', 'soft_neighborhood_density',
-           'CASES', 'digit_net', 'load', 'negatives']
+           'Reverse', 'reverse', 'DANN', 'CDAN', 'entropy', 'self_training', 'mcc', 'information_maximisation',
+           'im_coral', 'norms_of', 'keeping_statistics', 'adabn', 'tent', 'ramp', 'forward_with_features', 'Objective',
+           'SourceFree', 'adapt', 'learn', 'finish', 'start', 'mutual_information', 'negative_entropy',
+           'reverse_accuracy', 'CASES', 'digit_net', 'load', 'negatives', 'soft_neighborhood_density', 'union']
 
 # %% ../nbs/07-transductive.ipynb #d7dd949a
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 # %% ../nbs/07-transductive.ipynb #96ec270b
 import torch
 import torch.nn.functional as F
 from torch import nn
 from . import backbones, training
-from .augment import negatives, random_shift
+from .augment import filtered, negatives, random_shift
 from .backbones import ABackbone, belongs, pool
 from .course import renamed
 from .domains import (
-    CASES, DOMAINS, joined, load, mnist_to_mnist_m, same_task, unlabeled)
+    CASES, DOMAINS, load, mnist_to_mnist_m, same_task, union, unlabeled)
 from .door import (
-    Count, Flag, Function, OneOf, Pictures, Seed, Weight, door, need)
+    Count, Flag, Function, OneOf, Pictures, Rate, Seed, Weight, door, need)
 from .kinds import (
     NORMS, Cloud, Loss, NormedNet, OneNumber, Scores, same_width)
+from .measures import soft_neighborhood_density
 from .small import digit_net
 from .tasks import ATask
 
@@ -116,8 +118,29 @@ class DANN(nn.Module):
         "Cross-entropy of the critic: which rows are target?"
         z = torch.cat([zs, zt])
         target = torch.cat([zs.new_zeros(len(zs)), zt.new_ones(len(zt))])
-        guess = self.critic(reverse(z)).squeeze(1)
+        guess = self.critic(reverse(self.shown(z))).squeeze(1)
         return F.binary_cross_entropy_with_logits(guess, target)
+
+    def shown(self, z): return z # what the critic sees: the features
+
+# %% ../nbs/07-transductive.ipynb #7656b448
+class CDAN(DANN):
+    """A DANN whose critic sees the products of features and probabilities.
+
+    Long et al. 2018, arXiv:1705.10667."""
+    @door
+    def __init__(self,
+        net: ABackbone, # its head ends in a linear layer
+        hidden=64,   # numbers in the critic's middle layer
+        seed=0):     # of its random weights
+        linear = list(net.head.modules())[-1]
+        super().__init__(net.width * linear.out_features, hidden, seed)
+        self.width, self.classify = net.width, lambda z: F.linear(
+            z, linear.weight.to(z), linear.bias.to(z))
+
+    def shown(self, z):
+        p = self.classify(z).softmax(1).detach()
+        return (p[:, :, None] * z[:, None]).flatten(1)
 
 # %% ../nbs/07-transductive.ipynb #2739bacb
 def entropy(p): # ...×K probabilities
@@ -161,9 +184,9 @@ def information_maximisation(
     return entropy(p).mean() - entropy(p.mean(0))
 
 # %% ../nbs/07-transductive.ipynb #a91a50ce
-def im_coral(zs, zt, logits):
-    "Information maximisation and 100 times CORAL."
-    return information_maximisation(zs, zt, logits) + 100 * coral(zs, zt)
+def im_coral(zs, zt, logits, factor=100.): # factor: of CORAL
+    "Information maximisation plus a factor times CORAL."
+    return information_maximisation(zs, zt, logits) + factor * coral(zs, zt)
 
 # %% ../nbs/07-transductive.ipynb #e189c610
 def norms_of(net):
@@ -206,6 +229,31 @@ def adabn(
         for i in parts: net(x[i].to(device))
     for m, momentum in norms.items(): m.momentum = momentum
     return net.eval()
+
+# %% ../nbs/07-transductive.ipynb #3f8abbbc
+@door
+def tent(
+    net: NormedNet,          # changed in place
+    x: Pictures,             # N×C×H×W uint8 target pictures, as they come
+    lr: Rate = 1e-3,         # of the scales and shifts
+    batch_size: Count(2) = 64): # pictures at a time
+    """Answer pictures batch by batch; BatchNorm's scale and shift learn from them.
+
+    Returns N×K scores, each from before its batch was learned from. The network ends
+    with the statistics of x (Wang et al. 2021, arXiv:2006.10726)."""
+    need(len(x) > 1, f"x must hold at least 2 pictures, got {len(x)}")
+    device = next(net.parameters()).device
+    scales = [p for m in norms_of(net) for p in m.parameters()]
+    opt, answers = torch.optim.Adam(scales, lr), []
+    net.train()
+    for batch in x.tensor_split(max(1, round(len(x) / batch_size))):
+        with keeping_statistics(net): scores = net(batch.to(device))
+        opt.zero_grad()
+        entropy(scores.softmax(1)).mean().backward(inputs=scales)
+        opt.step()
+        answers.append(scores.detach().float().cpu())
+    adabn(net, x)
+    return torch.cat(answers)
 
 # %% ../nbs/07-transductive.ipynb #e284293a
 def ramp(p): # share of the training that is done, 0 to 1
@@ -322,17 +370,21 @@ def fitting(net, source, target, loss):
                              f"but net gives {net.width}: write DANN(net.width)")
 
 # %% ../nbs/07-transductive.ipynb #6ef63b00
-METHODS = {  # name: (function of the features' width -> loss, weight)
-    "source only": (lambda width: source_only, 0.),
-    "AdaBN": (lambda width: source_only, 0.),
-    "self-training": (lambda width: self_training, 1.),
-    "MMD": (lambda width: mmd, 10.),
-    "CORAL": (lambda width: coral, 10.),
-    "DANN": (DANN, 0.3),
-    "MCC": (lambda width: mcc, 3.),
-    "IM + CORAL": (lambda width: im_coral, 1.),
-    "SHOT": (lambda width: source_only, 0.),
-    "oracle": (lambda width: source_only, 0.)}
+METHODS = {  # name: (function of the network -> loss, its setting)
+    "source only": (lambda net: source_only, 0.),
+    "RandConv": (lambda net: source_only, 0.5),  # share of filtered pictures
+    "AdaBN": (lambda net: source_only, 0.),
+    "TENT": (lambda net: source_only, 1e-4),     # learning rate of the second part
+    "self-training": (lambda net: self_training, 0.3),
+    "MMD": (lambda net: mmd, 1.),
+    "CORAL": (lambda net: coral, 100.),
+    "DANN": (lambda net: DANN(net.width), 0.3),
+    "CDAN": (CDAN, 0.3),
+    "MCC": (lambda net: mcc, 3.),
+    "IM": (lambda net: information_maximisation, 1.),
+    "IM + CORAL": (lambda net: im_coral, 100.),  # factor of CORAL within the sum
+    "SHOT-IM": (lambda net: source_only, 0.3),   # of the rate, in the second part
+    "oracle": (lambda net: source_only, 0.)}
 
 # %% ../nbs/07-transductive.ipynb #bab04838
 @door
@@ -341,33 +393,35 @@ def learn(
     net: ABackbone,          # trained in place
     source: ATask, target: ATask,
     seed=0,
-    weight=None,             # of the loss; None: as in METHODS
+    weight=None,             # the method's setting; None: as in METHODS
     **how):                  # arguments of `adapt`
     """Train by a method of the table: the Log of its last training.
 
-    The oracle is the only one that sees target labels."""
+    The oracle is the only one that sees target labels, RandConv and source only are
+    those that see no target picture."""
     make, usual = METHODS[method]
+    setting = usual if weight is None else weight
+    loss, weight = make(net), setting
     if method == "AdaBN": NormedNet.check("net", net)
+    if method == "IM + CORAL": loss, weight = partial(im_coral, factor=setting), 1.
+    if method == "RandConv": how["augment"] = filtered(how.get("augment"), setting)
     first = union(source, target) if method == "oracle" else source
-    weight = usual if weight is None else weight
-    log = adapt(net, first, target, make(net.width), weight, seed=seed, **how)
-    if method == "AdaBN": adabn(net, target.x_train)
-    if method == "SHOT":
-        slower = how | dict(seed=seed, lr=how.get("lr", 3e-3) / 3)
-        log = adapt(net, None, target, information_maximisation, **slower)
-    return log
+    log = adapt(net, first, target, loss, weight, seed=seed, **how)
+    return finish(method, net, target, setting, seed=seed, **how) or log
 
-# %% ../nbs/07-transductive.ipynb #7a06caaf
-def union(source, target):
-    "The labelled pictures of both domains: what an oracle may learn from."
-    x = joined(source.x_train, target.x_train)
-    y = torch.cat([source.y_train, target.y_train])
-    name = f"{source.name} and {target.name}"
-    return replace(source, name=name, x_train=x, y_train=y, x_valid=None, y_valid=None)
+# %% ../nbs/07-transductive.ipynb #e0cb0f9b
+def finish(method, net, target, setting, lr=3e-3, **how):
+    "What comes after training on the source alone, for the methods that have it."
+    if method == "AdaBN": adabn(net, target.x_train)
+    if method == "TENT": tent(net, target.x_train, setting)
+    if method == "SHOT-IM":
+        loss, slower = information_maximisation, setting * lr
+        return adapt(net, None, target, loss, lr=slower, **how)
 
 # %% ../nbs/07-transductive.ipynb #55b81cb1
 HOW = {  # name of a pair: arguments of `adapt`
-    "MNIST → MNIST-M": dict(epochs=10, lr=3e-3, augment=negatives),
+    "MNIST → MNIST-M": dict(epochs=3, lr=3e-3, augment=negatives),
+    "MNIST → digits on photographs": dict(epochs=10, lr=3e-3, augment=negatives),
     "MNIST → UCI digits": dict(epochs=6, lr=3e-3, augment=random_shift),
     "UCI digits → MNIST": dict(epochs=6, lr=3e-3, augment=random_shift),
     "sans → Computer Modern": dict(epochs=6, lr=3e-3, augment=random_shift),
@@ -401,22 +455,28 @@ def negative_entropy(
     return float(-entropy(scores.softmax(1)).mean())
 
 # %% ../nbs/07-transductive.ipynb #5dc25652
-@door
-def soft_neighborhood_density(
-    scores: Scores,    # N×K scores of unlabelled pictures
-    temperature=0.05): # the smaller, the fewer neighbours count
-    """How many others is each prediction close to? As an entropy in nats.
+def reverse_accuracy(
+    net,            # an adapted network
+    fresh,          # one that has learned nothing, trained in place
+    source, target, # Tasks; of the target, the pictures x_train
+    **how):         # arguments of `training.fit`
+    """Reverse validation: can the source be read from the target's predicted labels?
 
-    Saito et al. 2021, arXiv:2108.10860."""
-    p = F.normalize(scores.softmax(1), dim=1)
-    near = (p @ p.T / temperature).fill_diagonal_(-torch.inf).softmax(1)
-    return float(entropy(near).mean())
+    The adapted network labels the target, a fresh one learns from that, and is tested
+    on the source, with the source's BatchNorm statistics. Zhong et al. 2010,
+    doi:10.1007/978-3-642-15939-8_35; Ganin et al. 2016."""
+    named = backbones.batched(net, target.x_train).argmax(1)
+    task = replace(target, y_train=named, classes=source.classes, x_valid=None,
+                   y_valid=None)
+    training.fit(fresh, task, progress=False, **how)
+    return training.accuracy(adabn(fresh, source.x_train), source.x_test, source.y_test)
 
 VALIDATORS = {"certainty": negative_entropy, "information": mutual_information,
               "density": soft_neighborhood_density}
 
 # %% ../nbs/07-transductive.ipynb #0ec571b1
-_all_ = ["CASES", "digit_net", "load", "negatives"]
+_all_ = ["CASES", "digit_net", "load", "negatives",
+         "soft_neighborhood_density", "union"]
 __getattr__ = renamed(
     "transductive", information="mutual_information", certainty="negative_entropy",
     density="soft_neighborhood_density", shifted="augment.random_shift",

@@ -95,6 +95,9 @@ def check_guess(
     for i, (a, b) in enumerate(zip(right, guessed)):
         need(len(a) == len(b), "right and guessed must have as many tags, "
              f"sentence {i} has {len(a)} and {len(b)}: one tag a word")
+        strange = [t for t in (*a, *b) if t not in TAGS]
+        need(not strange, f"right and guessed must hold tags of {', '.join(TAGS)}, "
+             f"got {strange[:1]} in sentence {i}: others are not counted")
 
 # %% ../nbs/workbench/27-words.ipynb #6784488b
 def families(sentences):

@@ -19,7 +19,7 @@ def with_assets(monkeypatch, *assets, bring=lambda name: None):
     monkeypatch.setattr(cli, "all_assets", lambda: {a["name"]: (a, bring) for a in assets})
 
 
-def python(*args, cwd=None): return subprocess.run([sys.executable, *args], capture_output=True, text=True, timeout=60, cwd=cwd)
+def python(*args, cwd=None): return subprocess.run([sys.executable, *args], capture_output=True, text=True, timeout=300, cwd=cwd)
 
 
 # --- what is imported early ---------------------------------------------------------------------------------------------

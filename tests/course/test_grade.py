@@ -145,7 +145,7 @@ def graded(place):
     before = sorted(str(p) for p in place.rglob("*"))
     shown = []
     rows = homework.grade_all([place / "class"], place / "grades.csv", place / "key", seconds=200, memory=1., show=shown.append, no_box=BWRAP is None)
-    slow = homework.grade_all([place / "slow"], place / "slow.csv", place / "key", seconds=16, memory=1., show=shown.append, no_box=BWRAP is None)
+    slow = homework.grade_all([place / "slow"], place / "slow.csv", place / "key", seconds=32, memory=1., show=shown.append, no_box=BWRAP is None)
     return {r["submission"]: r for r in rows + slow}, shown, before
 
 
@@ -301,14 +301,66 @@ def test_the_filter_is_a_program_of_whole_steps():
     for numbers in sandbox.CALLS.values(): assert len(sandbox.filter_program(*numbers)) % 8 == 0
 
 
+def ended(process):
+    """Is it over? An orphan that nobody waits for is a zombie until then."""
+    import psutil
+    try: return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess: return True
+
+
 @boxed
 def test_a_closed_box_leaves_nothing():
+    """`close` waits for the end of all: a process that was told to end may still sleep for a moment."""
     import psutil
+    for _ in range(5):
+        with sandbox.new_sandbox_folder() as folder:
+            box = sandbox.Sandbox(folder, bwrap=BWRAP)
+            family = psutil.Process(box.process.pid).children(recursive=True)
+            box.close()
+            assert family and all(map(ended, family))
+
+
+@boxed
+def test_what_a_submission_writes_has_a_limit_in_all(monkeypatch):
+    """Many files below the limit of a single one; files that were deleted and are held open; shared memory. Nothing of it comes onto the disk."""
+    monkeypatch.setattr(sandbox, "DISK", 40 * 10**6)
+    code = """
+def fill(make):
+    n = 0
+    try:
+        for i in range(100):
+            make(i)
+            n += 1
+    except OSError as e: return n, str(e)
+    return n, 'no limit'
+def plain(i): open(f'{i}.bin', 'wb').write(bytes(10**6))
+held = []
+def deleted(i):
+    held.append(open(f'{i}.held', 'w+b', buffering=0))
+    os.remove(f'{i}.held')
+    held[-1].write(bytes(10**6))
+def shared(i): libc.ftruncate(fd := libc.shm_open(f'/a{i}'.encode(), 66, 384), ctypes.c_long(10**6)); assert fd > 0; os.write(fd, bytes(10**6))
+def room(f):
+    got = fill(f)
+    held.clear()
+    return got
+many, some, none = room(plain), None, None
+for i in range(100):
+    try: os.remove(f'{i}.bin')
+    except OSError: pass
+some, none = room(deleted), room(shared)"""
     with sandbox.new_sandbox_folder() as folder:
+        (folder / "work" / "mine.txt").write_text("mine")
         box = sandbox.Sandbox(folder, bwrap=BWRAP)
-        family = psutil.Process(box.process.pid).children(recursive=True)
-        box.close()
-    assert family and not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        try:
+            reply = box.ask(120, run=LIBC + code)
+            assert "error" not in reply, reply
+            for name in ("many", "some", "none"):
+                n, why = box.ask(60, get=name)["value"]
+                assert 20 < n < 42 and ("No space left" in why or "Bad file" in why), (name, n, why)
+            assert box.ask(60, run="text = open('mine.txt').read()\nopen('mine.txt', 'w').write('other')") and box.ask(60, get="text")["value"] == "mine"
+        finally: box.close()
+        assert [p.name for p in (folder / "work").iterdir()] == ["mine.txt"] and (folder / "work" / "mine.txt").read_text() == "mine"
 
 
 @pytest.mark.skipif(not LINUX, reason="bubblewrap is made for Linux")

@@ -90,7 +90,7 @@ def run_nbval(folder):
     shutil.copy(ROOT / "conftest.py", folder)
     shutil.copy(ROOT / "tests" / "sanitize.cfg", folder)
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-sanitize-with=sanitize.cfg",
-               "--nbval-cell-timeout=60", "-rfEps", "-p", "no:cacheprovider", "--color=no", "--rootdir=.", "."]
+               "--nbval-cell-timeout=300", "-rfEps", "-p", "no:cacheprovider", "--color=no", "--rootdir=.", "."]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400)
     states = re.findall(r"^(PASSED|FAILED|ERROR) (\S+\.ipynb)::Cell (\d+)", done.stdout, re.M)
     assert states, done.stdout + done.stderr
@@ -154,7 +154,7 @@ def test_export_is_in_sync(tmp_path):
     for module in (tmp_path / "transfer_course").rglob("*.py"):
         if module.name != "__init__.py": module.unlink()
     export = "import os; del os.environ['IN_TEST']; from nbdev.doclinks import nbdev_export; nbdev_export()"
-    subprocess.run([sys.executable, "-c", export], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-c", export], cwd=tmp_path, check=True, capture_output=True, timeout=300)
     here = [f / "transfer_course" for f in (ROOT, tmp_path)]
     names = {p.relative_to(f).as_posix() for f in here for p in f.rglob("*.py")}
     _, changed, missing = cmpfiles(ROOT / "transfer_course", tmp_path / "transfer_course", names, shallow=False)

@@ -2,14 +2,41 @@
 import numpy as np
 import torch
 
-from transfer_course import gabor
-from transfer_course.course import result
+from transfer_course import data, gabor, training
+from transfer_course.compare import compare
+from transfer_course.learning_curves import STARTS, learn
 
 
-def gain_on_materials():
-    runs = [r for r in result("learning_curves")["rows"] if (r["target"], r["labels"]) == ("materials", 2)]
-    mean = {s: np.mean([r["accuracy"] for r in runs if r["start"] == s]) for s in ("pretrained", "from scratch")}
-    return 100 * (mean["pretrained"] - mean["from scratch"])
+def likeness(x):
+    rows = x[:, 0].float().transpose(0, 1).flatten(1).numpy()
+    return np.corrcoef(rows) - 2 * np.eye(len(rows))
+
+
+def unmix(x):
+    like = likeness(x)
+    order = [int(like.sum(1).argmin())]  # a row at an end has the fewest neighbours
+    while len(order) < len(like): order.append(max(set(range(len(like))) - set(order), key=lambda j: like[order[-1], j]))
+    return order
+
+
+def by_spectrum(x):
+    like = (likeness(x) + 2 * np.eye(x.shape[2])).clip(0)
+    values, vectors = np.linalg.eigh(np.diag(like.sum(1)) - like)
+    return vectors[:, 1].argsort()
+
+
+def by_brightness(x): return x.float().mean((0, 1, 3)).argsort()
+def like_the_first(x): return likeness(x)[0].argsort()[::-1].copy()
+
+
+def own_folder(folder, labels=5, steps=120, size=32, starts=STARTS, seeds=range(5)):
+    task = data.from_folder(folder, size=size, progress=False, cache=False).split(0.2, seed=100)
+    right = {s: [] for s in STARTS}
+    for name, start in starts.items():
+        for seed in seeds:
+            net, _ = learn(start, task, labels, seed=seed, steps=steps)
+            right[name].append(training.accuracy(net, task.x_test, task.y_test))
+    return compare(right["pretrained"] or right["from scratch"], right["from scratch"])
 
 
 def seconds_needed(accuracies, seconds, goal):
@@ -57,11 +84,39 @@ def placed(x, pairs):
     return torch.cat([gabor.energies(q, pairs).mean((2, 3)) for q in quarters], 1)
 
 
-RIGHT = {"01-1": gain_on_materials, "01-2": lambda labels: max(1, round(100 / -(-labels * 10 // 32))), "01-3": seconds_needed, "01-4": choose,
-         "02-1": my_gabor, "02-2": direction, "02-3": shuffled, "02-4": placed}
+def carried(x):
+    e = gabor.energies(x, gabor.bank()).mean((2, 3)).view(len(x), 4, 6).sum(1)
+    return e / e.sum(1, keepdim=True)
+
+
+def many_banks(x):
+    """Each direction's share at each wavelength, then the mean of the shares."""
+    e = gabor.energies(x, gabor.bank((3, 4, 5, 6, 7, 8, 9))).mean((2, 3)).view(len(x), 7, 6).max(1).values
+    return e / e.norm(dim=1, keepdim=True)
+
+
+def off_centre(k, w, t, s, p, middle):
+    y, x = np.mgrid[:k, :k] - middle
+    return torch.from_numpy(np.exp(-(x**2 + y**2) / (2 * s**2)) * np.cos(2 * np.pi * (x * np.cos(t) + y * np.sin(t)) / w + p))
+
+
+def own_energies(x): return gabor.energies(x, gabor.bank()).mean((2, 3))
+
+
+RIGHT = {"01-1": unmix, "01-2": lambda labels: max(1, round(100 / -(-labels * 10 // 32))), "01-3": seconds_needed, "01-4": choose, "01-5": own_folder,
+         "02-1": my_gabor, "02-2": direction, "02-3": shuffled, "02-4": placed, "02-5": carried}
+ALSO_RIGHT = {"01-1": [by_spectrum], "02-5": [many_banks]}
 
 WRONG = [
-    ("01-1", 101, "between -100 and 100"), ("01-1", -90, "too low"), ("01-1", "ten", "number was expected"), ("01-1", ..., "three dots"),
+    ("01-1", lambda x: range(x.shape[2]), "were neighbours"), ("01-1", by_brightness, "were neighbours"), ("01-1", like_the_first, "were neighbours"),
+    ("01-1", lambda x: x, "shape"), ("01-1", lambda x: [0] * x.shape[2], "each of the row numbers"), ("01-1", lambda x: None, "gave None"),
+    ("01-5", lambda folder, labels, steps: 0.1, "Difference"), ("01-5", lambda folder, labels, steps: own_folder(folder, labels, steps, size=64), "sides of"),
+    ("01-5", lambda folder, labels, steps: own_folder(folder, labels, steps, starts={"from scratch": STARTS["from scratch"]}), "a network of each start"),
+    ("01-5", lambda folder: 0, "raised TypeError"),
+    ("02-1", lambda k, w, t, s, p: off_centre(k, w, t, s, p, k // 2), "size // 2"), ("02-1", lambda k, w, t, s, p: off_centre(k, w, t, s, p, k / 2), "size / 2"),
+    ("02-5", lambda x: gabor.texture(x, gabor.bank()), "differs between"), ("02-5", own_energies, "differs between"), ("02-5", lambda x: x.flatten(1).float(), "of the target"),
+    ("02-5", lambda x: own_energies(x) / own_energies(x).sum(1, keepdim=True), "differs between"), ("02-5", lambda x: torch.zeros(len(x), 2), "tell the directions"),
+    ("02-5", lambda x: own_energies(x).view(-1, 4, 6).sum(1), "differs between"), ("02-5", lambda x: own_energies(x)[:3], "shape"),
     ("01-2", lambda labels: max(1, round(100 * 32 / labels)), "steps"), ("01-2", lambda labels: round(100 / -(-labels * 10 // 32)), "less than one epoch"),
     ("01-2", lambda labels: 100 * 32 / (labels * 10), "whole numbers"), ("01-2", lambda labels: 20, "steps"),
     ("01-3", lambda a, s, goal: next((t for x, t in zip(a, s) if x >= goal), float("nan")), "one epoch alone|had passed"),

@@ -18,10 +18,12 @@ from transfer_course.finetuning import (
     forgetting,
     frozen_bn,
     layer_rates,
+    lr_range_test,
     old_head,
     param_groups,
     per_sample,
     regularised,
+    smoothed,
     unfreeze_gradually,
 )
 from transfer_course.frozen import fits_in_memory, split_at
@@ -196,6 +198,32 @@ def test_dropout_is_on_the_head_and_off_in_eval():
     assert [m.p for m in net.head.modules() if isinstance(m, nn.Dropout)] == [0.]
 
 
+# --- the range test --------------------------------------------------------------------------------------------------
+
+def test_a_range_test_grows_in_equal_factors_and_leaves_the_network_alone():
+    net = fresh()
+    rates, losses = lr_range_test(net, task(), 1e-4, 1e-3, steps=7, batch_size=15)
+    assert len(rates) == len(losses) == 7 and rates[0] == pytest.approx(1e-4) and rates[-1] == pytest.approx(1e-3)
+    assert all(b / a == pytest.approx(10 ** (1 / 6)) for a, b in zip(rates, rates[1:])) and same(net, start()) and net.training == start().training
+    assert (rates, losses) == lr_range_test(net, task(), 1e-4, 1e-3, steps=7, batch_size=15)
+
+
+def test_a_range_test_ends_where_the_loss_explodes():
+    rates, losses = lr_range_test(fresh(), task(), 1e-4, 10., steps=40, batch_size=15)
+    assert len(rates) < 40 and losses[-1] >= 2 * min(losses)
+
+
+def test_frozen_stages_stay_out_of_a_range_test():
+    net = fresh().freeze("stage3")
+    held, _ = lr_range_test(net, task(), 1e-4, 1e-3, steps=5, batch_size=15)
+    assert len(held) == 5 and net.frozen and same(net, start())
+
+
+def test_smoothed_by_hand():
+    assert smoothed([3., 3., 3.]) == pytest.approx([3.] * 3)
+    assert smoothed([1., 2.], keep=0.5) == pytest.approx([1., (0.25 * 1 + 0.5 * 2) / 0.75])
+
+
 # --- phases ----------------------------------------------------------------------------------------------------------
 
 def test_epochs_are_counted_over_phases():
@@ -348,9 +376,21 @@ def test_each_draws_anew_for_every_picture():
 
 def test_the_stored_measurement_is_whole():
     stored = data.result("finetuning")
-    cells = {}
-    for r in stored["rows"]: cells.setdefault((r["start"], r["target"], r["labels"], r["method"], r["lr"]), set()).add(r["seed"])
-    assert len(stored["seeds"]) >= 5 and all(seeds == set(stored["seeds"]) for seeds in cells.values()) and "DRAFT" not in stored
-    assert {"digits", "cifar10"} == {c[0] for c in cells} and all(0 <= r["test"] <= 1 for r in stored["rows"])
+    runs = {}
+    for r in stored["rows"] + stored["probes"]: runs.setdefault((r["start"], r["target"], r["labels"], r["method"]), set()).add(r["seed"])
+    assert len(stored["seeds"]) >= 5 and all(seeds == set(stored["seeds"]) for seeds in runs.values()) and "DRAFT" not in stored
+    assert {"digits", "cifar10"} == {c[0] for c in runs} and all(0 <= r["test"] <= 1 for r in stored["rows"])
     head = [r for r in stored["rows"] if r["method"] == "head only"]
     assert all(r["old"] == pytest.approx(stored["before"][r["start"]], abs=0.01) for r in head)
+
+
+def test_every_tuned_way_had_its_trials_and_uses_what_they_chose():
+    """Three rates or more, the best of them not at the edge."""
+    stored = data.result("finetuning")
+    assert not set(stored["tuning_seeds"]) & set(stored["seeds"])
+    for *way, lr in {(r["start"], r["target"], r["labels"], r["method"], r["lr"]) for r in stored["rows"] if r["tuned"]}:
+        valid = {}
+        for t in stored["trials"]:
+            if [t["start"], t["target"], t["labels"], t["method"]] == way: valid.setdefault(t["lr"], []).append(t["valid"])
+        valid = {rate: sum(v) / len(v) for rate, v in valid.items()}
+        assert len(valid) >= 3 and valid[lr] == max(valid.values()) and min(valid) < lr < max(valid), (way, lr)

@@ -50,7 +50,7 @@ def test_shift_of_the_same_pictures_is_the_same_and_grows_with_the_change():
 
 def stored(accuracy, targets=scenarios.GRID, sizes=scenarios.SIZES, strategies=STRATEGIES):
     """A grid with accuracies from a function of (target, labels, strategy, seed)."""
-    shifts = dict(photographs=0.4, materials=0.42, letters=0.8, mnist_5k=0.9, digits=0.7, mnist_m=0.5, photographs_night=0.61)
+    shifts = dict(photographs=0.4, materials=0.42, letters=0.8, mnist_5k=0.9, digits=0.7, mnist_on_photos=0.5, photographs_night=0.61)
     rows = [dict(net="coursenet", target=t, labels=k, strategy=s, seed=i, lr=0.003, accuracy=accuracy(t, k, s, i))
             for t in targets for k in sizes for s in strategies for i in range(5)]
     return dict(shifts=dict(coursenet=shifts), rows=rows)
@@ -76,6 +76,30 @@ def test_a_strategy_that_was_not_measured_everywhere_is_left_out():
     s["rows"] = [r for r in s["rows"] if (r["target"], r["strategy"]) != ("materials", "all")]
     assert "all" not in scenarios.cell(scenarios.runs_of(s, "coursenet"), "similar", 5)
     assert "all" in scenarios.cell(scenarios.runs_of(s, "coursenet"), "different", 5)
+
+
+def test_the_rival_is_not_chosen_on_the_run_that_it_is_compared_on():
+    index = pd.MultiIndex.from_product([["t"], [0, 1, 2]], names=["target", "seed"])
+    table = pd.DataFrame({"ours": [.5, .5, .5], "lucky once": [.9, .4, .4], "steady": [.6, .6, .6]}, index=index)
+    # seed 0: the others say steady (.6); seeds 1 and 2: the others say lucky once (mean .65), which has .4 there
+    assert scenarios.lead_over_rivals(table, "ours").tolist() == pytest.approx([-.1, .1, .1])
+
+
+def test_noise_alone_gives_no_lead_by_other_seeds_but_one_by_the_same():
+    rng, index = np.random.default_rng(0), pd.MultiIndex.from_product([range(400), range(5)], names=["target", "seed"])
+    table = pd.DataFrame(rng.normal(.5, .05, (2000, 5)), index=index, columns=list("abcde"))
+    means = table.groupby("target").mean()
+    assert abs(scenarios.lead_over_rivals(table, "a").mean()) < 0.005
+    assert (means["a"] - means.drop(columns="a").max(axis=1)).mean() < -0.015
+
+
+def test_a_strategy_is_tuned_on_a_copy_of_the_network_that_was_given(monkeypatch):
+    seen = []
+    monkeypatch.setattr(scenarios, "fine_tune", lambda net, *a, **k: seen.append(net))
+    monkeypatch.setattr(scenarios.training, "accuracy", lambda *a: 0.5)
+    net = backbones.course_net(3, seed=7)  # a network without a name in the zoo
+    scenarios.everything(net, data.load("digits", size=32).few_shot(2), 0, 1e-3)
+    assert seen[0] is not net and torch.equal(seen[0].trunk[0][0].weight, net.trunk[0][0].weight)
 
 
 def test_old_names_still_work():

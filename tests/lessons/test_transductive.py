@@ -1,4 +1,5 @@
 """Domain adaptation against second formulations in float64, and its behaviour: labels that are not read, statistics that are kept apart."""
+import copy
 from dataclasses import replace
 from functools import lru_cache
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from transfer_course import backbones, data, transductive
+from transfer_course import augment, backbones, data, transductive
 from transfer_course.augment import random_shift
 from transfer_course.data import Task
 from transfer_course.domains import label_shift, open_set, same_task
@@ -294,6 +295,50 @@ def test_the_objective_is_cross_entropy_plus_weighted_loss():
     assert torch.isclose(total, nn.functional.cross_entropy(scores, y) + 2 * ramp(0.5) * coral(zs, zt), rtol=1e-5)
 
 
+def test_cdan_shows_products():
+    net = digit_net(3)
+    z = torch.randn(4, 128)
+    p = net.head(z).softmax(1)
+    shown = transductive.CDAN(net).shown(z)
+    assert torch.allclose(shown, torch.stack([torch.outer(p[i], z[i]).flatten() for i in range(4)]), atol=1e-6) and not (shown.grad_fn and p.grad_fn in [shown.grad_fn])
+    loss = transductive.CDAN(net)
+    assert {id(p) for p in loss.parameters()}.isdisjoint({id(p) for p in net.parameters()})
+
+
+def test_tent_moves_scales_and_shifts_alone_and_answers_before_it_learns():
+    source, target = toy()
+    net = digit_net(2)
+    adapt(net, source, target, source_only, epochs=1, progress=False)
+    first, before = copy.deepcopy(net), {k: v.clone() for k, v in net.named_parameters()}
+    answers = transductive.tent(net, target.x_train, lr=1e-2, batch_size=32)
+    scales = {id(p) for m in transductive.norms_of(net) for p in m.parameters()}
+    moved = {k for k, p in net.named_parameters() if not torch.equal(p, before[k])}
+    assert moved and all(id(dict(net.named_parameters())[k]) in scales for k in moved)
+    with torch.no_grad(): expected = first.train()(target.x_train[:32])
+    assert answers.shape == (64, 2) and torch.allclose(answers[:32], expected, atol=1e-5) and not net.training
+
+
+def test_reverse_accuracy_needs_right_labels():
+    """The way back works with the source's own labels, and fails with swapped ones"""
+    source, _ = toy()
+    class Says(nn.Module):
+        def __init__(self, swap): super().__init__(); self.swap = swap
+        def forward(self, x):
+            left = x[:, 0, 8:20, 3:11].float().mean((1, 2)) > x[:, 0, 8:20, 17:25].float().mean((1, 2))
+            return nn.functional.one_hot((~left).long() ^ self.swap, 2).float()
+    right, wrong = (transductive.reverse_accuracy(Says(s), digit_net(2), source, source, epochs=6, batch_size=16) for s in (0, 1))
+    assert right > 0.9 and wrong < 0.1
+
+
+def test_random_filters_keep_some_pictures():
+    x = toy()[0].x_train
+    torch.manual_seed(0)
+    z = augment.random_conv(x, 0.5)
+    same = (z == x).flatten(1).all(1)
+    assert z.shape == x.shape and z.dtype == torch.uint8 and 10 < same.sum() < 54
+    assert torch.equal(augment.random_conv(x, 0.), x)
+
+
 def test_only_the_target_is_remembered_by_batch_norm():
     net = digit_net(2).train()
     norm, source, target = net.trunk.stage1[1], *toy()
@@ -341,7 +386,7 @@ def test_fewer_target_pictures_than_a_batch():
 # --- data --------------------------------------------------------------------------------------------------------------
 
 def test_digits_of_mnist_m_are_other_digits():
-    """Whoever subtracts the digit from its picture finds the patch: no digit is in both parts, seen by the test labels' counts and the sizes"""
+    """No digit is in both parts, seen by the test labels' counts and the sizes"""
     source, target = transductive.load("MNIST → MNIST-M", 1)
     assert (len(source.x_train), len(target.x_train), len(target.x_test)) == (2500, 1500, 1000)
     grey = data.load("mnist_5k", seed=1)

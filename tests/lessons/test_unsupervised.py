@@ -12,14 +12,17 @@ from torchvision.transforms.v2 import functional as tv
 from transfer_course import data, training, unsupervised
 from transfer_course.augment import random_views, warps
 from transfer_course.domains import unlabeled
-from transfer_course.small import contrastive_net
+from transfer_course.small import byol_net, contrastive_net, masked_net
 from transfer_course.unsupervised import (
+    byol,
     clustering_accuracy,
     clusters,
     counts,
     embed,
+    judge,
     learn,
     leave_one_out_knn,
+    masked_pixels,
     nt_xent,
     pixels,
     pretext_loss,
@@ -27,6 +30,7 @@ from transfer_course.unsupervised import (
     rotation,
     scores,
     simclr,
+    squares,
     turned,
 )
 
@@ -168,12 +172,12 @@ def test_the_task_without_labels_has_none():
 
 def test_no_objective_looks_at_labels():
     x, net = digits(16), contrastive_net()
-    for objective, outputs in ((simclr(), 64), (rotation(), 4)):
-        net = contrastive_net(outputs=outputs)
+    student = byol_net()
+    for objective, model in ((simclr(), net), (rotation(), contrastive_net(outputs=4)), (masked_pixels(), masked_net()), (byol(student), student)):
         losses = []
         for y in (torch.zeros(16).long(), torch.arange(16), None):
             torch.manual_seed(0)
-            losses.append(objective(net, x, y).item())
+            losses.append(objective(model, x, y).item())
         assert len(set(losses)) == 1
 
 
@@ -190,6 +194,50 @@ def test_rotation_learns_too():
     net = contrastive_net(0, outputs=4)
     learn(net, digits(300), rotation(training.identity), steps=30, batch_size=64, lr=1e-2)
     assert pretext_loss(net, digits(400)[300:], rotation(training.identity)) < 0.9 * np.log(4)
+
+
+def test_hidden_squares_are_whole_and_about_as_many_as_told():
+    hidden = squares(digits(200), 0.75, 4)
+    assert hidden.shape == (200, 1, 28, 28) and hidden.dtype == torch.bool
+    tiles = hidden.float().unfold(2, 4, 4).unfold(3, 4, 4).mean((-1, -2))
+    assert set(tiles.unique().tolist()) == {0., 1.} and abs(tiles.mean().item() - 0.75) < 0.03
+
+
+def test_a_masked_autoencoder_is_judged_at_the_hidden_pixels_only():
+    """A painter that gives back what it sees has the error of grey against what was hidden."""
+    x = digits(16)
+    torch.manual_seed(0); hidden = squares(x, 0.5, 7)
+    torch.manual_seed(0); loss = masked_pixels(0.5, 7, augment=training.identity)(lambda v: v.flatten(1) / 255, x, None)
+    assert torch.isclose(loss, ((128 / 255 - x / 255)[hidden] ** 2).mean())
+
+
+def test_masked_autoencoder_and_byol_learn():
+    x = digits(400)
+    net = masked_net(0)
+    before = pretext_loss(net, x[300:], masked_pixels())
+    learn(net, x[:300], masked_pixels(), steps=20, lr=1e-2)
+    assert pretext_loss(net, x[300:], masked_pixels()) < 0.9 * before
+    net = byol_net(0)
+    log = learn(net, x[:300], byol(net), steps=20, lr=3e-3)
+    assert log.rows[-1]["loss"] < log.rows[0]["loss"]
+
+
+def test_the_teacher_of_byol_follows_slowly_and_gets_no_gradient():
+    net, x = byol_net(0), digits(8)
+    objective = byol(net, keep=0.9, augment=training.identity)
+    [teacher] = [c.cell_contents for c in objective.__closure__ if isinstance(c.cell_contents, torch.nn.Module)]
+    old = teacher.trunk.stem[0].weight.clone()
+    with torch.no_grad(): net.trunk.stem[0].weight.add_(1)
+    objective(net.train(), x, None).backward()
+    assert torch.allclose(teacher.trunk.stem[0].weight, old + 0.1, atol=1e-5)
+    assert all(p.grad is None for p in teacher.parameters()) and net.trunk.stem[0].weight.grad is not None
+
+
+def test_the_judge_lets_the_probe_see_few_labels_and_no_test_label():
+    task = data.load("digits", size=28)
+    found = judge(pixels, task, seed=1)
+    assert set(found) == {"matched", "nmi", "ari", "neighbours", "probe"} and found["probe"] > 0.5
+    assert judge(pixels, task, seed=1) == found and judge(pixels, task, labels=20, seed=1)["probe"] > found["probe"]
 
 
 def test_colour_pictures_and_other_sizes_go_in():

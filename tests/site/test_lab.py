@@ -96,12 +96,12 @@ def numbers(notebook):
 
 
 def run_once(page, path):
-    """Choose "Run All Cells" in the menu. -> the notebook, once every cell of code has its number or one has failed; None if nothing moves for 20 seconds"""
+    """Choose "Run All Cells" in the menu. -> the notebook, once every cell of code has its number or one has failed; None if nothing moves for a minute"""
     page.keyboard.press("Escape")
     page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
     page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
     seen, since = None, time.time()
-    while time.time() - since < 20:
+    while time.time() - since < 60:
         page.wait_for_timeout(1000)
         notebook = saved(page, path)
         if notebook and (all(numbers(notebook)) or errors(notebook)): return notebook

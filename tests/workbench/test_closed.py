@@ -183,7 +183,7 @@ def test_other_errors_stay_what_they_are(tmp_path):
 
 # --- the name of the cache folder -----------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("named, words", [("relcache", "be a whole path"), ("./a", "be a whole path"), ("$HOME/x", "be a whole path"),
+@pytest.mark.parametrize("named, words", [("relcache", "be a whole path"), ("./a", "be a whole path"), ("~nobody_of_this_name/x", "be a whole path"), ("$HOME/x", "be a whole path"),
                                           ("'{}'", "without quotes"), ('"{}"', "without quotes"), ('"relcache"', "without quotes")])
 def test_odd_names_of_the_cache_folder(tmp_path, monkeypatch, named, words):
     monkeypatch.chdir(tmp_path)

@@ -166,3 +166,23 @@ def test_wrapping_tells_what_cannot_be(tmp_path):
     refused(lambda: backbones.wrap(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(5, 2))), ValueError, ["can't read two pictures"])
     refused(lambda: backbones.wrap(Chain(), mean=0.5), ValueError, ["mean must be three numbers"])
     refused(lambda: backbones.wrap(Chain()).save(tmp_path / "x.safetensors"), ValueError, ["only_weights=True"])
+
+
+def test_saving_and_loading_leave_the_callers_random_numbers_alone(tmp_path):
+    """The network is built again to be tried, with weights that are drawn and then replaced."""
+    n = backbones.load("coursenet").replace_head(7)
+    torch.manual_seed(3)
+    wanted = torch.rand(3)
+    torch.manual_seed(3)
+    n.save(tmp_path / "n.safetensors")
+    backbones.load_checkpoint(tmp_path / "n.safetensors")
+    assert torch.equal(torch.rand(3), wanted)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_text_network_that_reads_less_is_not_saved(tmp_path):
+    """It was tried on short sentences alone, where 16 tokens are as good as 256."""
+    n = backbones.load("minilm").replace_head(2)
+    n.save(tmp_path / "n.safetensors")
+    n.preprocess.keywords["max_length"] = 16
+    with pytest.raises(ValueError, match="net would come back as another network than minilm"): n.save(tmp_path / "n.safetensors")

@@ -217,11 +217,30 @@ def is_cut_from_a_photograph(patch):
     return False
 
 
-def test_mnist_m_is_the_difference():
+def test_mnist_on_photos_is_the_difference():
     x = torch.zeros(20, 1, 28, 28, dtype=torch.uint8)
-    black, white = data.mnist_m(x), data.mnist_m(255 - x)
-    assert black.shape == (20, 3, 28, 28) and torch.equal(black, data.mnist_m(x)) and not torch.equal(black, data.mnist_m(x, seed=1))
+    black, white = data.mnist_on_photos(x), data.mnist_on_photos(255 - x)
+    assert black.shape == (20, 3, 28, 28) and torch.equal(black, data.mnist_on_photos(x)) and not torch.equal(black, data.mnist_on_photos(x, seed=1))
     assert all(is_cut_from_a_photograph(p) for p in black[:5]) and all(is_cut_from_a_photograph(255 - p) for p in white[:5])
+
+
+def test_mnist_m_has_what_the_published_set_has():
+    """Any grey above 0 is ink; a border of 2 pixels never is; where there is ink, the background is its negative and nothing is left of the grey."""
+    faint, full = torch.zeros(30, 1, 28, 28, dtype=torch.uint8), torch.zeros(30, 1, 28, 28, dtype=torch.uint8)
+    faint[:, :, 4:20, 9:14], full[:, :, 4:20, 9:14] = 1, 255
+    m = data.mnist_m(faint)
+    assert m.shape == (30, 3, 32, 32) and m.dtype == torch.uint8 and torch.equal(m, data.mnist_m(faint)) and not torch.equal(m, data.mnist_m(faint, seed=1))
+    ink = torch.nn.functional.pad(faint, (2,) * 4) > 0
+    behind = torch.where(ink, 255 - m, m).float()
+    step = behind.diff(dim=3).abs().mean((0, 1, 2))
+    assert (step[[10, 15]] < 1.5 * step.mean()).all() and (m.float().diff(dim=3).abs()[:, :, 6:22].mean((0, 1, 2))[[10, 15]] > 60).all()
+    assert len({tuple(p[:, 0, 0].tolist()) for p in m}) > 20
+
+
+def test_the_card_of_the_easy_set_says_so():
+    easy, faithful = (data.load(n).card["shift"] for n in ("mnist_on_photos", "mnist_m"))
+    assert "Grey digits" in easy and "MNIST-M's way" in faithful
+    assert data.load("mnist_m").x_train.shape[2:] == (32, 32) and data.load("mnist_on_photos").x_train.shape[2:] == (28, 28)
 
 
 def test_letters_from_two_families_differ():

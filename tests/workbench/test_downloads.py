@@ -38,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.seen.append((self.path, self.headers.get("Range")))
         if isinstance(fault, int): return self.send_error(fault)
         if fault in PAGES: return self.send_page(PAGES[fault])
-        if fault == "silent": return time.sleep(1.5)
+        if fault == "silent": return self.server.told.wait(60)
         self.send(self.server.files[self.path], fault)
 
     def send_page(self, kind):
@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def write(self, body, fault):
         if fault == "cut": self.wfile.write(body[:len(body) // 2])
-        elif fault == "stalls": self.wfile.write(body[:200_000]); self.wfile.flush(); time.sleep(1.5)
+        elif fault == "stalls": self.wfile.write(body[:200_000]); self.wfile.flush(); self.server.told.wait(60)
         elif fault == "drips":
             for i in range(0, len(body), 2**16): self.wfile.write(body[i:i + 2**16]); self.wfile.flush(); time.sleep(0.4)
         else: self.wfile.write(body)
@@ -77,9 +77,11 @@ def server():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.files, server.faults, server.seen = {"/set.zip": BODY}, [], []
+    server.told = threading.Event()  # set when a silent server may go on
     server.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     yield server
+    server.told.set()
     server.shutdown()
     server.server_close()
 
@@ -88,7 +90,7 @@ def server():
 def target(tmp_path): return tmp_path / "cache" / "set.zip"
 
 
-def get(server, target, known=SHA, timeout=5): return data.download(f"{server.url}/set.zip", target, known, timeout)
+def get(server, target, known=SHA, timeout=60): return data.download(f"{server.url}/set.zip", target, known, timeout)
 
 
 def names(target): return sorted(n for n in os.listdir(target.parent) if not n.endswith(".lock"))
@@ -104,10 +106,12 @@ def test_a_file_is_fetched_once(server, target):
 
 @pytest.mark.parametrize("fault, words", [
     ("cut", ["broke off", "bytes are here and the next call goes on there"]), ("wrong", ["expected sha256:", "found sha256:"]), (404, ["answered 404"]),
-    (500, ["answered 500"]), ("silent", ["did not answer within 0.5 s"]), ("stalls", ["did not answer within 0.5 s", "bytes are here"])])
+    (500, ["answered 500"]), ("silent", ["did not answer within 2 s"]), ("stalls", ["did not answer within 2 s", "bytes are here"])])
 def test_a_fault_is_told_and_the_second_call_works(server, target, fault, words):
     server.faults = [fault]
-    with pytest.raises(data.FetchError) as told: get(server, target, timeout=0.5)
+    patience = 2 if fault in ("silent", "stalls") else 60
+    with pytest.raises(data.FetchError) as told: get(server, target, timeout=patience)
+    server.told.set()
     text = str(told.value)
     assert all(w in text for w in [*words, "set.zip", "try again later, or place the file yourself at", str(target)]), text
     assert "\n" not in text and not target.exists() and set(names(target)) <= {"set.zip.part"}
@@ -257,15 +261,17 @@ def test_a_full_disk_is_told_with_the_path(server, target, monkeypatch):
 
 
 def test_a_killed_download_resumes(server, target):
-    server.faults = ["drips"]
+    server.faults = ["stalls"]
     code = f"from transfer_course import data; data.download({server.url + '/set.zip'!r}, {str(target)!r}, {SHA!r})"
     child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     part = target.parent / "set.zip.part"
     try:
-        until = time.time() + 60
+        until = time.time() + 300
         while not (part.exists() and part.stat().st_size > 2**17) and time.time() < until: time.sleep(0.05)
         child.send_signal(signal.SIGKILL) if hasattr(signal, "SIGKILL") else child.kill()
-    finally: child.wait(10)
+    finally:
+        child.wait(60)
+        server.told.set()
     assert names(target) == ["set.zip.part"], "a killed download leaves its part and nothing else"
     size = part.stat().st_size
     assert 0 < size < len(BODY)

@@ -148,3 +148,19 @@ def test_cycles_end():
     a, b = [1], [2]
     a.append(b); b.append(a)
     assert fingerprint_of(a) != fingerprint_of(b)
+
+
+def test_a_class_of_torch_that_was_changed_is_seen(monkeypatch):
+    """And one that was not is known by its name."""
+    before = fingerprint_of(torch.nn.Sequential(torch.nn.ReLU()))
+    monkeypatch.setattr(torch.nn.ReLU, "forward", lambda self, x: x / 2)
+    assert fingerprint_of(torch.nn.Sequential(torch.nn.ReLU())) != before
+
+
+def test_hooks_of_all_modules_are_seen():
+    n, x = backbones.load("coursenet"), torch.randint(256, (3, 3, 32, 32), dtype=torch.uint8)
+    before = cache.extract(n, x, progress=False)
+    hook = torch.nn.modules.module.register_module_forward_hook(lambda m, i, o: o / 2 if isinstance(m, torch.nn.Conv2d) else None)
+    try: halved = cache.extract(n, x, progress=False)
+    finally: hook.remove()
+    assert not torch.allclose(halved, before) and torch.equal(cache.extract(n, x, progress=False), before)

@@ -66,7 +66,7 @@ def refused(path, *words, **how):
 @pytest.mark.parametrize("names, shown", [
     (("Train", "Test"), "6 train, 6 test"), (("training", "validation"), "6 train, 6 test"), (("train", "testing"), "6 train, 6 test"),
     (("train", "dev"), "6 train, 6 test"), (("TRAIN", "VAL"), "6 train, 6 test"), (("training_set", "test-set"), "6 train, 6 test"),
-    (("Train data", "Valid", "TEST images"), "6 train, 6 valid, 6 test")])
+    (("Train data", "Valid", "TEST images"), "6 train, 6 valid, 6 test"), (("train", "eval"), "6 train, 6 test"), (("trn", "evaluation", "tst"), "6 train, 6 valid, 6 test")])
 def test_parts_in_any_wording(tmp_path, names, shown):
     for n in names: classes(tmp_path / n)
     task, said = read(tmp_path)
@@ -116,6 +116,15 @@ def test_domains_are_no_classes(tmp_path):
     shutil.rmtree(tmp_path / "office" / "dslr" / "pen")  # one class is missing in one domain
     refused(tmp_path / "office", "'amazon', 'dslr', 'webcam' all hold the same subfolders", "'bike', 'mug'", "give one of them, such as office/amazon")
     assert read(tmp_path / "office" / "webcam", test=0.5)[0].classes == ["bike", "mug", "pen"]
+
+
+def test_domains_that_share_a_part_of_their_classes_are_told(tmp_path):
+    """As in partial and open-set adaptation: they could be classes, so the task is made, and said."""
+    for d, names in (("art", "abcdef"), ("photo", "defghi")): classes(tmp_path / d, 2, names)
+    task, said = read(tmp_path)
+    assert task.classes == ["art", "photo"] and "'art', 'photo' all hold the same subfolders ('d', 'e', 'f'): are those the classes?" in said
+    for c in "ab": put(tmp_path / "sorted" / c / "monday", 4)
+    assert read(tmp_path / "sorted")[1] == ""
 
 
 @pytest.mark.skipif(not OFFICE.exists(), reason="this test reads the published set Office-Caltech-10, which is not here")
@@ -205,6 +214,13 @@ def test_several_pictures_in_one_file(tmp_path):
 
 
 # --- too small, twice, nearly the same names --------------------------------------------------------------------------------
+
+def test_classes_of_nearly_one_name_are_said(tmp_path):
+    if (tmp_path / "A").mkdir() or (tmp_path / "a").exists(): pytest.skip("this disk takes a and A for one name")
+    (tmp_path / "A").rmdir()
+    task, said = read(classes(tmp_path, 4, ("ant", "Ant", "bee")))
+    assert len(task.classes) == 3 and "classes of nearly one name: 'Ant' and 'ant'" in said
+
 
 def test_a_class_too_small_for_the_test(tmp_path):
     put(tmp_path / "ant", 100), put(tmp_path / "bee", 2)

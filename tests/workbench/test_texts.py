@@ -9,7 +9,19 @@ import pytest
 import torch
 from harness import refused, rows
 
-from transfer_course import backbones, data, features, finetuning, language, tally, texts, training, transductive, words
+from transfer_course import (
+    backbones,
+    data,
+    features,
+    finetuning,
+    language,
+    tally,
+    textnets,
+    texts,
+    training,
+    transductive,
+    words,
+)
 from transfer_course.texts import Texts, TextTask
 
 X, KINDS = ["Good.", "Bad.", "Fine."], ["neg", "pos"]
@@ -162,6 +174,16 @@ def test_features_from_the_cache_say_it_as_well():
     assert len(said(call)) == len(said(call)) == 1
 
 
+def test_texts_are_read_over_once_in_a_session(monkeypatch):
+    """Features that are in the cache need no tokenizer; what there is to say is said all the same."""
+    call = lambda: features.extract(bert(), FEEL)
+    first, seen, whole = said(call), [], textnets.warn_unread
+    monkeypatch.setattr(textnets, "warn_unread", lambda x, *a: seen.append(len(x)) or whole(x, *a))
+    assert said(call) == first and 3 not in seen
+    with pytest.warns(UserWarning, match="2 of 4 texts hold pieces"): features.extract(bert(), [*FEEL, "other"], cache=False)
+    assert 4 in seen
+
+
 def test_what_is_cut_is_said_once_as_a_sum():
     [text] = said(lambda: features.extract(bert(), ["word " * 300, "one"] * 3, batch_size=2, cache=False))
     assert "3 of 6 texts are longer than 256 tokens: 138 of 903 tokens were cut off" in text
@@ -294,3 +316,41 @@ def test_adapting_texts_without_the_source_and_with_both():
     assert torch.equal(before, net.head[-1].weight)
     both = transductive.union(a, b)
     assert both.x_train == [*a.x_train, *b.x_train] and both.y_train.tolist() == [*a.y_train, *b.y_train]
+
+
+# --- brothers: nearly the same text, nearly the same class, a class of the test part alone ------------------------------------
+
+def frame(text, label): return pd.DataFrame(dict(text=text, label=label))
+
+
+def test_texts_that_differ_in_spaces_or_capitals_are_one():
+    """The network reads both as the same tokens: a training text in the test part would be a right answer for nothing."""
+    with pytest.warns(UserWarning, match="1 of 3 rows of train are left out: 1 with a text of the test part"):
+        task = texts.to_task(frame(["a  Good day", "b", "c"], ["x", "y", "x"]), frame(["A good Day ", "d"], ["x", "y"]), "t")
+    assert list(task.x_train) == ["b", "c"]
+    with pytest.warns(UserWarning, match="2 of 4 rows of train are left out: 2 with a text that has two labels"):
+        texts.to_task(frame(["No", "no ", "c", "e"], ["x", "y", "x", "y"]), frame(["d"], ["y"]), "t")
+
+
+def test_whole_floats_are_class_numbers():
+    """As pandas reads 0, 1 and an empty cell."""
+    with pytest.warns(UserWarning, match="1 of 3 rows of train are left out: 1 without a label"):
+        task = texts.to_task(frame(["a", "b", "c"], [0, 1, None]), frame(["d"], [1.0]), "t")
+    assert task.y_train.tolist() == [0, 1] and task.classes == ["negative", "positive"]
+
+
+def test_a_class_of_the_test_part_alone_is_said():
+    with pytest.warns(UserWarning, match="t has classes that stand in its test part alone, nobody can learn them: 'z'"):
+        texts.to_task(frame(["a", "b"], ["x", "y"]), frame(["c", "d"], ["x", "z"]), "t")
+
+
+def test_classes_of_nearly_one_name_are_said(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\na,Pos\nb,pos\nc,Pos\nd,pos\n")
+    with pytest.warns(UserWarning, match="classes that differ in capital letters alone: 'Pos' and 'pos'"):
+        assert texts.from_csv(tmp_path / "a.csv", test=0.5).classes == ["Pos", "pos"]
+
+
+def test_tags_that_are_not_counted_are_refused():
+    """F1 over people, places and organisations was 0 for a right answer about others."""
+    for right, guessed in (([["B-MISC"]], [["B-MISC"]]), ([["O"]], [["b-loc"]])):
+        with pytest.raises(ValueError, match="must hold tags of O, B-PER"): language.entity_f1(right, guessed)

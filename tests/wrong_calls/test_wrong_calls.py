@@ -4,7 +4,7 @@ import torch
 from harness import refused, rows
 from torch import nn
 
-from transfer_course import backbones, plots, training
+from transfer_course import backbones, diagrams, plots, training
 from transfer_course.data import Task
 
 X = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -254,6 +254,10 @@ ARRAY = X.numpy()
     "curves of other length": (lambda: plots.curves([1, 2, 3], [1, 2]), ValueError, ["runs", "3"]),
     "curves NaN": (lambda: plots.curves([1, 2], [1, NAN]), ValueError, ["runs", "finite"]),
     "curves, band": (lambda: plots.curves([1, 2], [1, 2], band="95%"), ValueError, ["band", "'95%'"]),
+    "chain, a role": (lambda: diagrams.chain({"a": [("trunk", "sleeps")]}), ValueError, ["role", "'sleeps'"]),
+    "chain, nothing": (lambda: diagrams.chain({}), ValueError, ["rows", "at least one"]),
+    "direct labels, no line": (lambda: diagrams.direct_labels(plots.show(torch.zeros(1, 1, 4, 4, dtype=torch.uint8))), ValueError, ["fig", "a label"]),
+    "direct labels, gap": (lambda: diagrams.direct_labels(plots.curves([1, 2], {"a": [1, 2]}), gap=-1), ValueError, ["gap", "-1"]),
     "dots, nothing": (lambda: plots.dots({}), ValueError, ["groups", "at least one"]),
     "confusion, lengths": (lambda: plots.confusion(Y, Y[:2], ["a", "b"]), ValueError, ["y_true and y_pred"]),
     "confusion, too few names": (lambda: plots.confusion(Y, Y, ["a"]), ValueError, ["y_true must lie in 0…0"]),

@@ -116,6 +116,7 @@ CALLS = [  # what is wrong, the call (given an empty folder), words that the sen
     ("a blur too wide", lambda d: data.blurred(RGB, 5), ["sigma", "below 2.7", "3×8×8", "got 5", "reaches 3·sigma"]),
     ("a blur as a word", lambda d: data.blurred(RGB, "much"), ["sigma must be a number", "'much'", "such as 2"]),
     ("colour digits for MNIST-M", lambda d: data.mnist_m(RGB), ["x must be uint8 N×1×H×H", "(4, 3, 8, 8)", "give grey digits"]),
+    ("colour digits for photographs", lambda d: data.mnist_on_photos(RGB), ["x must be uint8 N×1×H×H", "(4, 3, 8, 8)", "give grey digits"]),
     ("long digits for MNIST-M", lambda d: data.mnist_m(X[..., :4]), ["x must be uint8 N×1×H×H", "(30, 1, 8, 4)", "square", "data.resized"]),
     ("an unknown font", lambda d: data.letters("serfi"), ["fonts must be one or more of sans, serif", "'serfi'", "did you mean 'serif'?"]),
     ("no fonts", lambda d: data.letters([]), ["fonts must be one or more of", "list []", "such as"]),

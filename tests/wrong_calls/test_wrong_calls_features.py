@@ -89,7 +89,7 @@ CALLS = [  # call, kind of exception, what the sentence holds
     (lambda: linear_probe(Z, Y, C=[1, -1]), ValueError, r"C must be a number above 0 or a list of them, got -1"),
     (lambda: linear_probe(Z, Y, C="1"), ValueError, r"C must be a number above 0 or a list of them, got '1'"),
     (lambda: linear_probe(Z, Y, C=[]), ValueError, r"C must be a number above 0 or a list of them, got an empty list"),
-    (lambda: linear_probe(Z, Y, scale="std"), ValueError, r"scale must be one of 'common', 'each', got 'std'"),
+    (lambda: linear_probe(Z, Y, scale="std"), ValueError, r"scale must be one of 'common', 'each', 'choose', got 'std'"),
     (lambda: linear_probe(Z, Y).score(Z[:, :3], Y), ValueError, r"z must have 5 features like those the probe was fitted on, got 3"),
     (lambda: linear_probe(Z, Y).predict(NAN), ValueError, r"z must be features, float N×D, got NaN or infinity in row 4"),
     (lambda: knn(Z, Y, k=13), ValueError, r"k must be at most 12, the number of training rows, got 13"),

@@ -13,6 +13,7 @@ from transfer_course.finetuning import (
     bn_stats,
     fine_tune,
     forgetting,
+    lr_range_test,
     old_head,
     param_groups,
     per_sample,
@@ -73,6 +74,13 @@ CALLS = [  # call, kind of exception, what the sentence holds
     (lambda: param_groups(net(), lr_ratio=0), ValueError, r"lr_ratio must be a number of at least 1, got 0"),
     (lambda: augmented_copies(task(), "flip"), TypeError, r"augment must be a function, got 'flip': pass the function itself"),
     (lambda: augmented_copies(task(), per_sample(abs), 0), ValueError, r"n must be a whole number of 1 or more, got 0"),
+    (lambda: lr_range_test("coursenet", task()), TypeError, r"net must be a Backbone, got str: load one with backbones.load\(name\)"),
+    (lambda: lr_range_test(net(), task().x_train), TypeError, r"task must be a Task, got Tensor: load one"),
+    (lambda: lr_range_test(net(), task(), least=0), ValueError, r"least must be a number above 0 and at most 10, got 0"),
+    (lambda: lr_range_test(net(), task(), most=100), ValueError, r"most must be a number above 0 and at most 10, got 100"),
+    (lambda: lr_range_test(net(), task(), least=0.1, most=1e-3), ValueError, r"least must be below most=0.001, got 0.1: the rate grows from least to most"),
+    (lambda: lr_range_test(net(), task(), steps=1), ValueError, r"steps must be a whole number of 2 or more, got 1"),
+    (lambda: lr_range_test(net(), task(), batch_size=1), ValueError, r"batch_size must be a whole number of 2 or more, got 1"),
     (lambda: per_sample("rotate"), TypeError, r"change must be a function of one picture, got 'rotate': such as torchvision.transforms.v2"),
     (lambda: old(before=96), ValueError, r"before must be a number of at least 0 and at most 1, got 96: divide per cent by 100"),
     (lambda: old(head=backbones.linear_head(256, 26)), ValueError, r"head has 26 outputs, but the old task has 10 classes: give the head that the network had before"),
@@ -96,7 +104,7 @@ def test_a_wrong_call_leaves_the_network_as_it_was():
     assert all(torch.equal(before[k], v) for k, v in other.state_dict().items())
 
 
-def test_a_loss_that_is_no_number_is_named():
+def test_weights_that_are_no_numbers_are_named():
     sick = backbones.course_net(10)
     with torch.no_grad(): sick.trunk.stage3[0][0].weight.fill_(float("nan"))
-    with pytest.raises(ValueError, match="the loss became nan: lr is probably too large"): fine_tune(sick, task(), 1, 0, progress=False)
+    with pytest.raises(ValueError, match="net must have finite weights to learn"): fine_tune(sick, task(), 1, 0, progress=False)

@@ -7,7 +7,7 @@ from harness import refused, rows
 from torch import nn
 
 from transfer_course import backbones, data, scenarios
-from transfer_course.scenarios import cell, domain_shift, recommend, regret, runs_of
+from transfer_course.scenarios import cell, domain_shift, lead_over_rivals, recommend, regret, runs_of
 
 X = torch.zeros(20, 3, 32, 32, dtype=torch.uint8)
 T = pd.DataFrame({"all": [.5], "scratch": [.4]})
@@ -40,6 +40,7 @@ CALLS = {
     "cell of 3": (lambda: cell(runs(), "similar", 3), ValueError, "labels must be one of 2, 5, 20, 'all', got 3"),
     "cell of a text": (lambda: cell(runs(), "similar", "5"), ValueError, "labels must be one of 2, 5, 20, 'all', got '5'"),
     "cell that was not measured": (lambda: cell(runs()[:0], "similar", 5), ValueError, "runs hold no cell 'similar' with labels=5: take"),
+    "lead of no strategy": (lambda: lead_over_rivals(T, "fine-tune"), ValueError, "ours must be one of all, scratch, got 'fine-tune': take one of these"),
     "no strategy": (lambda: regret(T, "fine-tune"), ValueError, "strategy must be one of all, scratch, got 'fine-tune'"),
     "a name for a task": (lambda: recommend("digits", net()), TypeError, r"task must be a Task, got .*: load one with data.load\(name\)"),
     "a name for a backbone": (lambda: recommend(task(), "coursenet"), TypeError, r"net must be a Backbone, got str: load one with backbones.load\(name\)"),

@@ -6,7 +6,7 @@ import torch
 from harness import refused, rows
 from torch import nn
 
-from transfer_course import domains, transductive
+from transfer_course import augment, domains, transductive
 from transfer_course.augment import negatives, random_shift
 from transfer_course.data import Task
 from transfer_course.transductive import (
@@ -89,6 +89,18 @@ CALLS = [  # call, error, the sentence
     (lambda: digit_net(1), ValueError, r"num_classes must be a whole number of 2 or more, got 1"),
     (lambda: random_shift(X, 0), ValueError, r"pad must be a whole number of 1 or more, got 0"),
     (lambda: negatives(X, 2), ValueError, r"channels must be one of 1, 3, got 2"),
+    (lambda: transductive.tent("net", X), TypeError, r"net must be a network with BatchNorm layers, got str"),
+    (lambda: transductive.tent(plain(), X), ValueError, r"net must be a network with BatchNorm layers, got Sequential"),
+    (lambda: transductive.tent(net(), X[:1]), ValueError, r"x must hold at least 2 pictures, got 1"),
+    (lambda: transductive.tent(net(), X.float()), ValueError, r"x must be uint8 N×C×H×W, got float32"),
+    (lambda: transductive.tent(net(), X, lr=0), ValueError, r"lr must be a number above 0 and at most 10, got 0"),
+    (lambda: transductive.tent(net(), X, batch_size=1), ValueError, r"batch_size must be a whole number of 2 or more, got 1"),
+    (lambda: augment.random_conv(X, 2), ValueError, r"share must be a number .* got 2"),
+    (lambda: augment.random_conv(X.float()), ValueError, r"x must be uint8 N×C×H×W, got float32"),
+    (lambda: domains.proxy_distance(Z, Z[:, :3]), ValueError, r"zs and zt must have the same number of features, got 4 and 3"),
+    (lambda: domains.proxy_distance(Z[0], Z), ValueError, r"zs must be features N×D of at least 2 pictures"),
+    (lambda: transductive.CDAN("net"), TypeError, r"net must be a Backbone, got str"),
+    (lambda: learn("SHOT", net(), S, T), ValueError, r"method must be one of 'source only', .*, got 'SHOT': did you mean 'SHOT-IM'"),
     (lambda: adapt(net(), S, T, epochs=True), ValueError, r"epochs must be a whole number of 1 or more, got True"),
 ]
 

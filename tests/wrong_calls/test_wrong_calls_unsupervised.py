@@ -4,17 +4,20 @@ import torch
 from harness import refused, rows
 from torch import nn
 
-from transfer_course import data
+from transfer_course import data, diagram
 from transfer_course.augment import random_views
 from transfer_course.domains import unlabeled
-from transfer_course.small import contrastive_net
+from transfer_course.small import byol_net, contrastive_net, masked_net
 from transfer_course.unsupervised import (
+    byol,
     clustering_accuracy,
     clusters,
     counts,
     embed,
+    judge,
     learn,
     leave_one_out_knn,
+    masked_pixels,
     nt_xent,
     pixels,
     pretext_loss,
@@ -62,6 +65,20 @@ CALLS = [  # call, error, the sentence begins or holds
     (lambda: learn(contrastive_net(), X, "simclr"), TypeError, r"objective must be a function, got 'simclr'"),
     (lambda: learn("small_net", X), TypeError, r"net must be a network"),
     (lambda: learn(contrastive_net(), X, rotation()), ValueError, r"the head must have 4 outputs for rotations, it has 64: use contrastive_net\(outputs=4\)"),
+    (lambda: learn(contrastive_net(), X, masked_pixels()), ValueError, r"the head must give a number for each pixel of \(1, 28, 28\), it gives 64: use small.masked_net"),
+    (lambda: learn(masked_net(), X[..., :24, :24], masked_pixels()), ValueError, r"the head must give a number for each pixel of \(1, 24, 24\)"),
+    (lambda: learn(masked_net(), X, masked_pixels(patch=5)), ValueError, r"patch must divide the sides of the pictures, 28×28 pixels, got 5"),
+    (lambda: masked_pixels(share=1), ValueError, r"share must be a number above 0 and below 1, got 1"),
+    (lambda: masked_pixels(patch=0), ValueError, r"patch must be a whole number of 1 or more, got 0"),
+    (lambda: masked_net(seed="a"), ValueError, r"seed must be a whole number"),
+    (lambda: byol_net(seed=-1), ValueError, r"seed must be a whole number"),
+    (lambda: byol(nn.Conv2d(3, 8, 3)), TypeError, r"net must be a Backbone, got Conv2d"),
+    (lambda: byol(byol_net(), keep=1.), ValueError, r"keep must be a number above 0 and below 1, got 1"),
+    (lambda: byol(byol_net(), augment=3), TypeError, r"augment must be a function of pictures, got int"),
+    (lambda: byol(contrastive_net()), ValueError, r"net must have a projection and a predictor.*use small.byol_net"),
+    (lambda: judge(pixels, data.load("digits"), labels=0), ValueError, r"k must be a whole number"),
+    (lambda: diagram.sheet(0, 2), ValueError, r"width must be a number above 0, got 0"),
+    (lambda: diagram.picture(diagram.sheet(2, 2)[1], 1, 1, X[0].float()), ValueError, r"image"),
     (lambda: pretext_loss(contrastive_net(), X[:0], simclr()), ValueError, r"x must be uint8 N×C×H×W"),
     (lambda: pretext_loss(contrastive_net(), X[:1], simclr()), ValueError, r"x must be uint8 N×C×H×W of at least 4 pictures, got uint8 \(1, 1, 28, 28\)"),
     (lambda: clusters(Z, 13), ValueError, r"k must be at most 12, the number of rows of z, got 13: take fewer clusters or more pictures"),

@@ -6,12 +6,16 @@
 __all__ = []
 
 # %% ../../nbs/checks/04-finetuning.ipynb #ff236a9e
+import copy
 import random
+from dataclasses import replace
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .. import backbones, data, training
 from ..backbones import Backbone, Preprocess, conv, linear_head
 from . import (exercise, need, need_function, need_number,
                                     why_wrong)
@@ -186,17 +190,17 @@ def stopped_check(stopped):
 
 # %% ../../nbs/checks/04-finetuning.ipynb #88fa9a22
 def dots(n):
-    "n pictures of 15×15 pixels with one bright pixel in the middle, uint8."
-    return F.pad(torch.full((n, 1, 1, 1), 255, dtype=torch.uint8), (7,) * 4)
+    "n pictures of 32×32 pixels with one bright pixel in row and column 16, uint8."
+    return F.pad(torch.full((n, 1, 1, 1), 255, dtype=torch.uint8), (16, 15, 16, 15))
 
 def moves(x):
-    "How far the one bright pixel of each picture is from the middle: N×2, or NotYet."
+    "How far the one bright pixel of each picture has gone: N×2, or NotYet."
     flat = x.flatten(1).float()
     need(bool((flat.gt(127).sum(1) == 1).all()),
          "a picture with one bright pixel in its middle came back without it, "
          "or with several: pixels shall move, and nothing else")
     i = flat.argmax(1)
-    return torch.stack([i // x.shape[3], i % x.shape[3]], 1) - 7
+    return torch.stack([i // x.shape[3], i % x.shape[3]], 1) - 16
 
 # %% ../../nbs/checks/04-finetuning.ipynb #470e25c2
 def need_like(got, x):
@@ -215,8 +219,9 @@ def need_moves(away):
     far = int(away.abs().max())
     need(far <= 3, f"a picture was moved by {far} pixels: 3 are the most")
     all_ways = all(set(way.tolist()) >= {-2, 0, 2} for way in away.T)
-    need(all_ways, f"{len(away)} pictures were moved, but not up and down, "
-                   "left and right: all four ways shall happen")
+    need(all_ways, f"{len(away)} pictures were moved, between {away.amin(0).tolist()} "
+                   f"and {away.amax(0).tolist()} (rows, columns): all four ways, by up "
+                   "to 3 pixels, shall happen")
 
 def need_black(got):
     "NotYet if white pictures came back all white."
@@ -231,15 +236,71 @@ def need_black(got):
           "`torch.stack([move(p) for p in x])` puts the pictures together again.")
 def shaken_check(shaken):
     need_function(shaken)
-    x = dots(64)
+    x = dots(128)
     got = shaken(x)
     need_like(got, x)
-    need(torch.equal(x, dots(64)),
+    need(torch.equal(x, dots(128)),
          "the batch that was handed in has changed: work on a copy")
     away = moves(got)
     need_moves(away)
     need_black(shaken(torch.full_like(x, 255)))
     need(not torch.equal(away, moves(shaken(x))),
          "two calls moved the pictures in the same way: draw anew each time")
-    return ("64 pictures, each moved in its own way by 3 pixels at most, "
+    return ("128 pictures, each moved in its own way by 3 pixels at most, "
             "with black moved in")
+
+# %% ../../nbs/checks/04-finetuning.ipynb #04c5a002
+SIDE, HIDDEN = 16, 8  # pixels; the seed that draws the five pictures of each letter
+LEAST = {"letters": 0.8, "digits": 0.85}
+
+@cache
+def reader():
+    "A CourseNet that reads digits, and the digits: made once, in some seconds."
+    digits = data.load("digits", size=SIDE)
+    net = backbones.load("coursenet").replace_head(len(digits.classes))
+    how = dict(lr=3e-3, batch_size=25, progress=False)
+    training.fit(net, digits.few_shot(30), epochs=4, **how)
+    return net, digits
+
+@cache
+def hidden_letters(): return data.load("letters", size=SIDE)
+
+def few_letters():
+    "Five pictures of each letter; its test part shows nothing new."
+    few = hidden_letters().few_shot(5, HIDDEN)
+    return replace(few, x_test=few.x_train, y_test=few.y_train,
+                   x_valid=None, y_valid=None)
+
+# %% ../../nbs/checks/04-finetuning.ipynb #04c5a003
+def read_both(net):
+    "Accuracy on the hidden letters, and on digits with the old head: a dict."
+    (old, digits), letters = reader(), hidden_letters()
+    classes = backbones.outputs_of(net.head)
+    need(classes == len(letters.classes), f"after tune(net, few) the network has "
+         f"{classes} outputs: it needs a head for {len(letters.classes)} letters")
+    found = {"letters": training.accuracy(net, letters.x_test, letters.y_test)}
+    net.head = old.head
+    found["digits"] = training.accuracy(net, digits.x_test, digits.y_test)
+    return found
+
+def need_both(found):
+    "NotYet unless enough of both tasks is read."
+    got = {task: f"{right:.0%} of the {task}" for task, right in found.items()}
+    short = [task for task, least in LEAST.items() if found[task] < least]
+    said = f"it reads {got['letters']} in the hidden part, and still {got['digits']}"
+    asked = " and ".join(f"{LEAST[task]:.0%} of the {task}" for task in short)
+    need(not short, f"{said}: at least {asked} are asked for")
+    return said
+
+# %% ../../nbs/checks/04-finetuning.ipynb #04c5a004
+@exercise("04-5", "Which ways of the lesson save the old task? And which knob brings "
+                  "by far the most on letters?",
+          "One alone is not enough: put something that holds the old stages together "
+          "with something that makes more out of five pictures.",
+          "For the old side there are `l2_sp`, `lr_ratio` and `freeze_upto`, for the "
+          "new one `augment` and `augmented_copies`.")
+def tune_check(tune):
+    need_function(tune)
+    net = copy.deepcopy(reader()[0])
+    tune(net, few_letters())
+    return need_both(read_both(net))

@@ -13,11 +13,13 @@ import torch
 
 from . import (NotYet, as_array, exercise, need, need_function,
                                     need_number, why_wrong)
+from ..gabor_fit import fit_gabor
+from ..zoo import load_course
 
 # %% ../../nbs/checks/02-gabor.ipynb #763e0445
-def wave(size, wavelength, theta, sigma, phase):
+def wave(size, wavelength, theta, sigma, phase, middle=None):
     "The Gabor formula with γ = 1, size×size float64; x points right, y points down."
-    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    y, x = np.mgrid[:size, :size] - ((size - 1) / 2 if middle is None else middle)
     bell = np.exp(-(x**2 + y**2) / (2 * sigma**2))
     across = x * np.cos(theta) + y * np.sin(theta)
     return bell * np.cos(2 * np.pi * across / wavelength + phase)
@@ -25,7 +27,10 @@ def wave(size, wavelength, theta, sigma, phase):
 # %% ../../nbs/checks/02-gabor.ipynb #e8d5c418
 def wave_slips(k, w, t, s, p):
     "What popular mistakes give: text -> filter."
-    return {"theta turns the other way: y points down": wave(k, w, -t, s, p),
+    half = None if k % 2 else wave(k, w, t, s, p, k // 2)
+    return {"the middle is at size // 2; of an even size no pixel is the middle": half,
+            "the middle is at size / 2, half a pixel off": wave(k, w, t, s, p, k / 2),
+            "theta turns the other way: y points down": wave(k, w, -t, s, p),
             "x and y are exchanged": wave(k, w, t, s, p).T,
             "theta was taken as degrees: it comes in radians":
                 wave(k, w, np.radians(t), s, p),
@@ -33,10 +38,10 @@ def wave_slips(k, w, t, s, p):
             "the bell has the wrong width: sigma is squared, and there is a 2 below it":
                 wave(k, w, t, s / 2**0.5, p)}
 
-def wave_numbers():
-    "Random size, wavelength, theta, sigma and phase."
+def wave_numbers(size):
+    "A size, and random wavelength, theta, sigma and phase."
     limits = [(3, 9), (0.2, 1.3), (1.5, 4), (0.3, 1.2)]
-    return random.choice([9, 12, 15]), *(random.uniform(*pair) for pair in limits)
+    return size, *(random.uniform(*pair) for pair in limits)
 
 # %% ../../nbs/checks/02-gabor.ipynb #90c6a6c1
 @exercise("02-1", "Start with two grids of coordinates whose middle is 0, "
@@ -45,8 +50,8 @@ def wave_numbers():
           "The bell is exp(−(x² + y²) / (2σ²)); multiply it with cos(2πu/λ + φ).")
 def gabor_check(my_gabor):
     need_function(my_gabor)
-    for _ in range(8):
-        n = wave_numbers()
+    for size in (9, 12, 15, 8, 11, 14, 7, 10): # odd ones and even ones
+        n = wave_numbers(size)
         call = "my_gabor({}, {:.2f}, {:.2f}, {:.2f}, {:.2f})".format(*n)
         got = as_array(my_gabor(*n), call, (n[0], n[0]))
         away = abs(got - wave(*n)).max()
@@ -57,16 +62,17 @@ def gabor_check(my_gabor):
     return "the formula, tried on 8 sets of numbers"
 
 # %% ../../nbs/checks/02-gabor.ipynb #21a841c5
-def stripes(degrees, side=48, wavelength=7.0):
+def stripes(degrees, side=48, wavelength=7.0, strength=70, noise=8):
     """A uint8 picture 1×side×side of stripes with this direction across them.
 
     A little noise lies on it."""
     y, x = np.mgrid[:side, :side]
     turn = np.radians(degrees)
     across = x * np.cos(turn) + y * np.sin(turn)
-    light = 128 + 70 * np.cos(2 * np.pi * across / wavelength + random.uniform(0, 6))
+    turned = 2 * np.pi * across / wavelength + random.uniform(0, 6)
+    light = 128 + strength * np.cos(turned)
     rng = np.random.default_rng(random.randrange(10**6))
-    light = light + rng.normal(0, 8, light.shape)
+    light = light + rng.normal(0, noise, light.shape)
     return torch.from_numpy(light.clip(0, 255).astype(np.uint8))[None]
 
 # %% ../../nbs/checks/02-gabor.ipynb #c93f48ae
@@ -96,6 +102,15 @@ def need_mixed(mixed, rows):
          "mix places inside each filter, not between filters")
     need((mixed != rows).mean() > 0.8, "most numbers are still in their places")
 
+# %% ../../nbs/checks/02-gabor.ipynb #02c10001
+def median_r2(weight): return fit_gabor(weight).r2.median()
+
+def measured(shuffled):
+    "What the control says about CourseNet's first layer."
+    course = load_course().trunk.stem[0].weight.detach()
+    own, mixed = median_r2(course), median_r2(shuffled(course.clone(), 0))
+    return f"CourseNet's filters: median R² {own:.2f}; your control: {mixed:.2f}"
+
 # %% ../../nbs/checks/02-gabor.ipynb #0aa77295
 @exercise("02-3", "Flatten each filter to a row: `weight.flatten(1)`.",
           "`torch.randperm(n, generator=torch.Generator().manual_seed(seed))` "
@@ -115,7 +130,7 @@ def shuffled_check(shuffled):
     need(not np.array_equal(first, mixed(2, "shuffled(weight, 2)")),
          "seeds 1 and 2 gave the same result")
     return ("every filter kept its numbers, their places are mixed, "
-            "and the seed decides how")
+            f"and the seed decides how. {measured(shuffled)}")
 
 # %% ../../nbs/checks/02-gabor.ipynb #f756889b
 def four_pairs():
@@ -151,3 +166,54 @@ def placed_check(placed):
          "each quarter needs its own")
     return ("stripes in each of the four quarters: "
             "each time another block of features answered")
+
+# %% ../../nbs/checks/02-gabor.ipynb #02c10003
+def scene(degrees, wavelength, strength, corner):
+    "A uint8 picture 1×48×48: stripes in one corner, noise elsewhere."
+    x = stripes(degrees, 48, 1e6, 0, 3)
+    x[..., corner:corner + 32, corner:corner + 32] = stripes(
+        degrees, 32, wavelength, strength, 3)
+    return x
+
+def sample(n, wavelengths, strength, corner):
+    "n pictures of each direction, and their classes."
+    y = np.repeat(np.arange(6), n)
+    waves = [random.uniform(*wavelengths) for _ in y]
+    x = [scene(30 * c, w, strength(c), corner) for c, w in zip(y, waves)]
+    return torch.stack(x), y
+
+def source_and_target(n=8):
+    strengths = random.sample([34, 44, 54, 64, 74, 84], 6)
+    source = sample(n, (7, 9.5), lambda c: strengths[c], 0)
+    return source, sample(n, (3.2, 4.5), lambda c: random.uniform(18, 26), 16)
+
+# %% ../../nbs/checks/02-gabor.ipynb #02c10004
+def nearest_mean(z, y, z_new):
+    "The class whose mean is nearest."
+    means = np.stack([z[y == c].mean(0) for c in range(6)])
+    return ((z_new[:, None] - means) ** 2).sum(2).argmin(1)
+
+def carried_scores(carried):
+    "Shares of right answers on the source itself and on the target."
+    (x, y), (x_new, y_new) = source_and_target()
+    z = carried(torch.cat([x, x_new]))
+    width = np.shape(z)[-1] if np.ndim(z) == 2 else "D"
+    z = as_array(z, "carried(x)", (96, width))
+    need(np.isfinite(z).all(), "carried(x) holds NaN or infinity")
+    z, z_new = z[:48], z[48:]
+    return [(nearest_mean(z, y, a) == b).mean() for a, b in ((z, y), (z_new, y_new))]
+
+# %% ../../nbs/checks/02-gabor.ipynb #02c10005
+@exercise("02-5", "Which of the 24 energies of a picture answer to one direction, "
+                  "whatever the thickness of the stripes?",
+          "Stripes of half the strength have half the energy: "
+          "what stays the same when all energies are halved?",
+          "Mean over the places, sum over the wavelengths, "
+          "divide by the sum over the directions: six numbers for each picture.")
+def carried_check(carried):
+    need_function(carried)
+    source, target = np.mean([carried_scores(carried) for _ in range(2)], 0)
+    seen = f"{source:.0%} of the source and {target:.0%} of the target are right"
+    need(source >= 0.9, f"{seen}: your features do not tell the directions apart")
+    need(target >= 0.9, f"{seen}: your features see what differs between the two")
+    return seen

@@ -8,23 +8,60 @@ __all__ = []
 # %% ../../nbs/checks/01-learning_curves.ipynb #f6340b1c
 import math
 import random
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
+import torch
+from PIL import Image
+from torch.nn.modules.module import register_module_forward_pre_hook
 
-from . import (exercise, need, need_function, need_guess,
-                                    need_near, need_number)
-from ..course import result
+from ..backbone import Backbone
+from . import as_array, exercise, need, need_function, need_number
+from ..compare import Difference
 
 # %% ../../nbs/checks/01-learning_curves.ipynb #d3764eb9
-@exercise("01-1", "Look at the row of materials in `gain`.",
-          "The column is 2 labels per class.")
-def gain_check(guess):
-    guess = need_guess(guess, "a gain in points")
-    runs = [r for r in result("learning_curves")["rows"]
-            if (r["target"], r["labels"]) == ("materials", 2)]
-    def mean(start):
-        return np.mean([r["accuracy"] for r in runs if r["start"] == start])
-    return need_near(guess, 100 * (mean("pretrained") - mean("from scratch")), within=5)
+def smooth(n, side, rng):
+    "n pictures side×side, uint8, in which neighbours are alike."
+    x = rng.standard_normal((n, side + 8, side + 8), np.float32)
+    for axis in (1, 2, 1, 2, 1, 2): x = x + np.roll(x, 1, axis) + np.roll(x, 2, axis)
+    x = x[:, 8:, 8:]
+    return (128 + 45 * x / x.std()).clip(0, 255).astype(np.uint8)
+
+def side_by_side(rows):
+    "How many neighbours in this list of row numbers were neighbours at first?"
+    return int((np.abs(np.diff(rows)) == 1).sum())
+
+def mixed_rows(n=1500, side=24):
+    "Pictures uint8 N×1×H×W with mixed rows, and where each row came from."
+    rng = np.random.default_rng(random.randrange(10**6))
+    came_from = rng.permutation(side)
+    x = torch.from_numpy(smooth(n, side, rng)[:, None][:, :, came_from])
+    return x, came_from
+
+# %% ../../nbs/checks/01-learning_curves.ipynb #01c10004
+def need_order(order, side):
+    "The answer as an array that holds every row once, or NotYet."
+    order = as_array(order, "unmix(x)", (side,))
+    need(sorted(order) == list(range(side)),
+         f"unmix(x) must hold each of the row numbers 0 … {side - 1} once")
+    return order.astype(int)
+
+@exercise("01-1", "Two rows that were neighbours look alike in most of the pictures.",
+          "`np.corrcoef` of the rows, each with the pixels of all pictures, "
+          "says how alike any two of them are.",
+          "Begin at a row and go on to the one most like it that was not taken yet. "
+          "At which row is it best to begin?")
+def unmix_check(unmix):
+    need_function(unmix)
+    for _ in range(3):
+        x, came_from = mixed_rows()
+        order = need_order(unmix(x.clone()), len(came_from))
+        right = side_by_side(came_from[order])
+        need(right >= 18, f"of 23 pairs of rows that lie side by side in your order, "
+                          f"{right} were neighbours before the rows were mixed")
+    return "three sets of pictures: the neighbours are side by side again"
 
 # %% ../../nbs/checks/01-learning_curves.ipynb #82f29ba5
 @exercise("01-2", "How many pictures are there with 10 classes?",
@@ -112,3 +149,43 @@ def choice_check(choose):
              f"{pretrained}, price {price}, network {network} and goal {goal} "
              f"choose said {said!r}: is that the cheapest way to the goal?")
     return "tried 60 pairs of curves: rising, falling, and some that miss the goal"
+
+# %% ../../nbs/checks/01-learning_curves.ipynb #01c10006
+def lent_folder(folder, rng):
+    "Three classes of 12 pictures of 80×80 pixels, on disk."
+    for name, tone in (("bark", 60), ("moss", 120), ("sand", 190)):
+        (folder / name).mkdir()
+        for i in range(12):
+            x = (tone + rng.normal(0, 25, (80, 80, 3))).clip(0, 255).astype(np.uint8)
+            Image.fromarray(x).save(folder / name / f"{i}.png")
+
+@contextmanager
+def watched():
+    "Sides of the pictures that each network sees meanwhile: {network: {side, …}}."
+    seen = {}
+    def note(module, args):
+        if not isinstance(module, Backbone): return
+        seen.setdefault(module, set()).add(args[0].shape[-1])
+    handle = register_module_forward_pre_hook(note)
+    try: yield seen
+    finally: handle.remove()
+
+# %% ../../nbs/checks/01-learning_curves.ipynb #01c10007
+@exercise("01-5", "`task = data.from_folder(folder, size=32).split(0.2, seed=100)`, "
+                  "and then `learn` for each start and each of five seeds.",
+          "`training.accuracy(net, task.x_test, task.y_test)` of each network; "
+          "`compare(pretrained, scratch)` of the two lists.")
+def folder_check(gain):
+    need_function(gain)
+    with tempfile.TemporaryDirectory() as place, watched() as seen:
+        lent_folder(Path(place), np.random.default_rng(random.randrange(10**6)))
+        found = gain(place, labels=2, steps=2)
+    need(isinstance(found, Difference),
+         f"gain(folder, …) gave {found!r}: the Difference of `compare` was expected")
+    sides = sorted(set().union(*seen.values()))
+    need(sides == [32], f"the networks saw pictures with sides of {sides} pixels; "
+                        "CourseNet knows 32")
+    need(found.n >= 5 and len(seen) >= 2 * found.n,
+         f"{len(seen)} networks were trained or tested for {found.n} differences: "
+         "each seed needs a network of each start")
+    return f"{len(seen)} networks, two starts with {found.n} seeds, on 32×32 pixels"

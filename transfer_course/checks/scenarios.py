@@ -6,28 +6,60 @@
 __all__ = []
 
 # %% ../../nbs/checks/05-scenarios.ipynb #532f0b89
+from functools import cache, partial
+
 import numpy as np
+import pandas as pd
 import torch
 
-from . import (NotYet, exercise, need, need_function, need_guess,
-                                    need_near, need_number, why_wrong)
-from ..course import result
+from ..backbone import batched
+from . import (NotYet, exercise, need, need_function, need_number,
+                                    why_wrong)
 
 # %% ../../nbs/checks/05-scenarios.ipynb #c708b19e
-def grid_means(kind, labels):
-    "Mean accuracy of each strategy in a cell of the grid for CourseNet: a dict."
-    from transfer_course import scenarios
-    runs = scenarios.runs_of(result("scenarios"), "coursenet")
-    return scenarios.cell(runs, kind, labels).mean().to_dict()
+@cache
+def nights():
+    "CourseNet, and two nights over some photographs: pictures and labels each."
+    from transfer_course import backbones, data
+    day = data.load("photographs", size=32).few_shot(30, seed=0)
+    pictures = [data.night(day.x_train, seed=s) for s in (11, 12)]
+    return backbones.load("coursenet"), [(x, day.y_train) for x in pictures]
+
+def told_apart(net, x, y):
+    "Accuracy of a probe on the second half of the pictures, trained on the first."
+    from transfer_course.features import linear_probe
+    z = batched(partial(net.features, stage="stage2"), x).numpy()
+    odd = np.arange(len(y)) % 2 == 1
+    return linear_probe(z[~odd], y[~odd], C=1.).score(z[odd], y[odd])
+
+# %% ../../nbs/checks/05-scenarios.ipynb #05c00003
+def nearer_case(net, x, y, new):
+    "Are the new pictures of this night nearer, and still told apart?"
+    from transfer_course.scenarios import domain_shift
+    need(new is not None, "nearer(x) gave None: write its lines in place of the dots, "
+                          "and end with return")
+    need(getattr(new, "dtype", None) == torch.uint8 and new.shape == x.shape,
+         f"nearer(x) must give uint8 pictures of the shape {tuple(x.shape)}, got "
+         f"{getattr(new, 'dtype', type(new).__name__)} "
+         f"{tuple(getattr(new, 'shape', ()))}")
+    was, now = domain_shift(net, x), domain_shift(net, new)
+    need(now < 0.45, f"the shift of the night was {was:.2f} and became {now:.2f}; "
+                     "below 0.45 was asked for")
+    before, after = told_apart(net, x, y), told_apart(net, new, y)
+    need(after > before - 0.15, f"the shift fell to {now:.2f}, but what is in the "
+         f"pictures is lost: a probe fell from {before:.0%} to {after:.0%}")
+    return f"the shift fell from {was:.2f} to {now:.2f}"
 
 # %% ../../nbs/checks/05-scenarios.ipynb #5d1733a9
-@exercise("05-1", "Take the cell `cells[\"different\", 20]`.",
-          "`.mean()` gives the mean of each strategy; "
-          "subtract that of scratch from that of all, and multiply by 100.")
-def lead_check(guess):
-    guess = need_guess(guess, "a lead in points")
-    means = grid_means("different", 20)
-    return need_near(guess, 100 * (means["all"] - means["scratch"]), within=3)
+@exercise("05-1", "Look at the pictures first: what does the night do to their values?",
+          "The layers compare means and standard deviations. Which change of the "
+          "pictures moves both?",
+          "Try `x.float() * 2`, clamped and uint8 again, and measure; then go on.")
+def nearer_check(nearer):
+    need_function(nearer)
+    net, cases = nights()
+    for x, y in cases: told = nearer_case(net, x, y, nearer(x.clone()))
+    return told
 
 # %% ../../nbs/checks/05-scenarios.ipynb #cb2cb60b
 def layer_distance(m, s, a, b):
@@ -58,7 +90,11 @@ def distance_check(distance):
     call = "layer_distance(mean, sd, source_mean, source_sd) with 7 channels"
     for _ in range(5):
         layer = torch.randn(7), torch.rand(7) + 0.5, torch.randn(7), torch.rand(7) + 0.5
-        got, right = need_number(distance(*layer), call), layer_distance(*layer)
+        got, right = distance(*layer), layer_distance(*layer)
+        need(getattr(got, "ndim", 0) == 0 and not isinstance(got, (list, tuple)),
+             f"{call} gave a number for each channel, one for the whole layer was "
+             "expected: take the mean over the channels")
+        got = need_number(got, call)
         if abs(got - right) < 1e-4: continue
         times = (f"for 7 channels it gave {got:.4g}, "
                  f"which is {got / right:.3g} times what was expected")
@@ -77,7 +113,13 @@ PAIRS = [([.80, .82, .81, .83, .80], [.70, .71, .72, .70, .73], "above",
           "compare run by run"),
          ([.81, .80, .79, .86, .74], [.80, .79, .80, .80, .79], "noise",
           "the mean difference is a fraction of a point, "
-          "and its standard error is larger")]
+          "and its standard error is larger"),
+         ([.501, .613, .727, .831, .943], [.500, .600, .700, .800, .900], "above",
+          "the mean difference is 3.2 standard errors: the standard error is the "
+          "standard deviation divided by the root of the number of runs"),
+         ([.492, .604, .718, .822, .934], [.500, .600, .700, .800, .900], "noise",
+          "the mean difference is 1.9 standard errors: was the standard deviation "
+          "taken with n below, where n − 1 was asked for?")]
 
 # %% ../../nbs/checks/05-scenarios.ipynb #ca388b57
 @exercise("05-3", "Subtract run by run first; then one list of differences is left.",
@@ -93,31 +135,58 @@ def paired_check(paired):
              f'paired(...) gave {got!r}; "above", "below" or "noise" was expected')
         need(got == word, f"for ours = {ours} and rival = {rival} "
                           f"it gave {got!r}, but {why}")
-    return "tried on five pairs of lists"
+    return "tried on seven pairs of lists"
 
 # %% ../../nbs/checks/05-scenarios.ipynb #030eef57
-def regrets_of(choose):
-    "The regret of a rule in eight cells: (kind, labels) -> share."
-    regrets = {}
-    for kind, shift in (("similar", 0.42), ("different", 0.80)):
-        for column, labels in ((2, 2), (5, 5), (20, 20), ("all", 100)):
-            means, got = grid_means(kind, column), choose(shift, labels)
-            need(got in means, f"choose({shift}, {labels}) gave {got!r}; "
-                               f"one of {', '.join(means)} was expected")
-            regrets[kind, labels] = max(means.values()) - means[got]
-    return regrets
+LABELS = np.array([2, 5, 20, 100])
+
+def world(seed, n=60):
+    """A made-up grid: a row for each of n targets and four strategies.
+
+    Each strategy is at its best at one corner: near or far, few labels or many."""
+    rng, rows = np.random.default_rng(seed), []
+    names = rng.permutation(["red", "green", "blue", "grey"])
+    corners = [(a, b) for a in (0.25, 0.95) for b in (0., 1.)]
+    for target in range(n):
+        shift, labels = rng.uniform(0.1, 1.1), int(rng.choice(LABELS))
+        many, level = np.log(labels / 2) / np.log(50), rng.uniform(0.5, 0.9)
+        for name, (near, much) in zip(names, corners):
+            away = np.hypot((shift - near) / 0.7, many - much)
+            rows.append(dict(target=target, shift=shift, labels=labels, strategy=name,
+                             accuracy=level - 0.2 * away + rng.normal(0, 0.02)))
+    return pd.DataFrame(rows)
+
+def table_of(rows):
+    "A row for each target, a column for each strategy."
+    return rows.pivot(index=["target", "shift", "labels"], columns="strategy",
+                      values="accuracy")
+
+# %% ../../nbs/checks/05-scenarios.ipynb #05c00002
+def regret_of(choose, seed):
+    "What the choices cost on the unseen half of a world, and the best constant there."
+    rows = world(seed)
+    grid, unseen = rows[rows.target < 30], table_of(rows[rows.target >= 30])
+    best, cost = unseen.max(axis=1), []
+    for (target, shift, labels), row in unseen.iterrows():
+        got = choose(grid.copy(), float(shift), int(labels))
+        need(got is not None, "choose(grid, shift, labels) gave None: write its lines "
+             "in place of the dots, and end with return")
+        need(isinstance(got, str) and got in row, f"choose(grid, {shift:.2f}, {labels})"
+             f" gave {got!r}; one of {', '.join(row.index)} was expected: the names "
+             "stand in grid.strategy")
+        cost.append(best[target, shift, labels] - row[got])
+    return np.mean(cost), unseen.rsub(best, axis=0).mean().min()
 
 # %% ../../nbs/checks/05-scenarios.ipynb #fc8b4ab4
-@exercise("05-4", "Look at the table of means in the lesson: "
-                  "is there a strategy that is never far from the best?",
-          "With 2 labels per class it may pay to train nothing; with many, "
-          "everything may move. Compare the columns of one row.")
+@exercise("05-4", "Which rows of the grid are about a target like this one? "
+                  "Both the shift and the labels make it so.",
+          "Labels per class are near to each other on a logarithmic scale.",
+          "One nearest target is a single noisy run: average the strategies over a "
+          "few targets before you take the best.")
 def choose_check(choose):
     need_function(choose)
-    regrets = regrets_of(choose)
-    worst = kind, labels = max(regrets, key=regrets.get)
-    mean = 100 * np.mean(list(regrets.values()))
-    need(mean < 2, f"the mean regret is {mean:.1f} points; most is lost in the cell: "
-                   f"{kind} target, {labels} labels per class "
-                   f"({100 * regrets[worst]:.1f} points)")
-    return f"mean regret {mean:.1f} points over the eight cells"
+    ours, constant = np.mean([regret_of(choose, seed) for seed in range(8)], axis=0)
+    told = (f"on 240 unseen targets your choices cost {100 * ours:.1f} points on "
+            f"average, the best constant {100 * constant:.1f}")
+    need(ours < constant / 3, f"{told}; less than a third of that was asked for")
+    return told

