@@ -136,7 +136,7 @@ def test_a_check_leaves_the_readers_random_numbers_alone():
 
 
 def test_a_check_draws_anew_unless_it_is_told_a_seed():
-    def said(**how): return checks.check("09-2", lambda tags, words: None, **how).text
+    def said(**how): return checks.check("18-2", lambda weights, least: weights, **how).text
     for start in (torch.manual_seed, np.random.seed, random.seed): start(5)
     assert len({said(seed=k) for k in range(20)}) > 3 and len({said(seed=3) for _ in range(5)}) == 1
     texts = set()

@@ -52,13 +52,14 @@ def mean_tokens_check(mean_tokens):
         need(np.allclose(got, right, atol=1e-4), f"{call}: {why}")
     return "three batches with padding: the mean over the real tokens each time"
 
-# %% ../../nbs/checks/09-language.ipynb #f43f1156
+# %% ../../nbs/checks/09-language.ipynb #e9b41db1
 def plainly(q, k, v, mask, width=None, axis=-1):
     "Attention with one head, written out; width below the root, axis of the shares."
     scores = q @ k.transpose(1, 2) / (width or q.shape[2]) ** 0.5
     hidden = mask[:, None, :] == 0
     return scores.masked_fill(hidden, -torch.inf).softmax(axis).nan_to_num(0.) @ v
 
+# %% ../../nbs/checks/09-language.ipynb #f43f1156
 def attend_slips(q, k, v, mask):
     "What popular mistakes give: text -> N×L×D."
     d, all_real = q.shape[2], torch.ones_like(mask)
@@ -80,6 +81,14 @@ def attend_slips(q, k, v, mask):
             "queries and keys changed places": plainly(k, q, v, mask),
             "these are shares of the keys, not of the values": plainly(q, k, k, mask)}
 
+# %% ../../nbs/checks/09-language.ipynb #2872fc74
+def looks(n, long, d):
+    "Queries, keys and values N×L×D, and a mask N×L with two real tokens at least."
+    q, k, v = (torch.randn(n, long, d) for _ in range(3))
+    mask = padded(n, long, d)[1]
+    mask[:, :2] = 1
+    return q, k, v, mask
+
 # %% ../../nbs/checks/09-language.ipynb #529496a3
 @exercise("09-2", "All the scores at once: `q @ k.transpose(1, 2)` is N×L×L, "
                   "row who looks, column at whom.",
@@ -89,11 +98,8 @@ def attend_slips(q, k, v, mask):
 def attend_check(attend):
     need_function(attend)
     for n, long, d in [(3, 5, 4), (2, 7, 6), (1, 4, 9)]:
-        q, k, v = (torch.randn(n, long, d) for _ in range(3))
-        mask = padded(n, long, d)[1]
-        mask[:, :2] = 1
-        keep, real = [t.clone() for t in (q, k, v, mask)], mask.sum(1).tolist()
-        call = f"attend(q, k, v, mask), each {n}×{long}×{d}, with {real} real tokens"
+        q, k, v, mask = looks(n, long, d)
+        keep, call = [t.clone() for t in (q, k, v, mask)], "attend(q, k, v, mask)"
         got = as_array(attend(q, k, v, mask), call, (n, long, d))
         need(all(map(torch.equal, keep, (q, k, v, mask))), f"{call} changed its input")
         need(not np.isnan(got).any(), f"{call} has nan: is a whole row −infinity?")
@@ -157,6 +163,19 @@ def copied(some, texts):
     return next((s for s in long if any(f" {plain_words(s)} " in w for w in whole)),
                 None)
 
+# %% ../../nbs/checks/09-language.ipynb #e11f67bf
+def nearer(texts, negative, positive):
+    "For each text 1 where it lies nearer to the positive sentences than to the others."
+    from transfer_course import backbones
+    from transfer_course.language import extract
+    net = backbones.load("minilm")
+    def vectors(some, **how): return extract(net, some, ["layer6"], **how)["layer6"]
+    def middle(some):
+        v = F.normalize(vectors(some, cache=False), dim=1).mean(0)
+        return F.normalize(v, dim=0)
+    z = F.normalize(vectors(texts), dim=1)
+    return (z @ middle(positive) > z @ middle(negative)).long().numpy()
+
 # %% ../../nbs/checks/09-language.ipynb #c23fdf00
 @exercise("09-4", "What do people write who are pleased, or annoyed, with a film, a "
                   "restaurant, a gadget? One sentence for each, in both lists.",
@@ -164,22 +183,17 @@ def copied(some, texts):
           "in one list and blamed in the other.",
           "Use all ten sentences, and different subjects: food, plot, battery, price.")
 def examples_check(examples):
-    from transfer_course import backbones
-    from transfer_course.language import extract, review_table
+    from transfer_course.language import review_table
     need_function(examples)
     negative, positive = sentences_of(examples())
-    t, net = review_table(), backbones.load("minilm")
+    t = review_table()
     stolen = copied(negative + positive, t.text)
     need(stolen is None, f"{stolen!r} stands in a review: write your own")
     t = t[t.part == "test"]
-    z = F.normalize(extract(net, list(t.text), ["layer6"])["layer6"], dim=1)
-    def middle(some):
-        v = extract(net, some, ["layer6"], cache=False)["layer6"]
-        return F.normalize(F.normalize(v, dim=1).mean(0), dim=0)
-    bad, good = (z @ middle(some) for some in (negative, positive))
-    right = ((good > bad).long().numpy() == t.label.to_numpy()).mean()
+    called = nearer(list(t.text), negative, positive)
+    right = (called == t.label.to_numpy()).mean()
     said = f"your sentences judge {right:.0%} of {len(t)} reviews right"
     need(right > 0.4, f"{said}: the first list is for negative ones, are they swapped?")
     need(right >= ZERO, f"{said}, {ZERO:.0%} are asked for; they call "
-                        f"{(good > bad).float().mean():.0%} positive, and half are")
+                        f"{called.mean():.0%} positive, and half are")
     return f"{said}, without a label"

@@ -58,7 +58,7 @@ def word_tags_check(word_tags):
         raise NotYet(f"{call}: {why}")
     return "eight sentences with words of one, two and three pieces, and padding"
 
-# %% ../../nbs/checks/21-names_domains.ipynb #21c00008
+# %% ../../nbs/checks/21-names_domains.ipynb #fc5a8bbe
 def names_in(tags):
     "The set of names (first word, last word, type) in a list of tags."
     found, start = set(), None
@@ -69,6 +69,7 @@ def names_in(tags):
         if tag[0] == "B": start = i
     return found
 
+# %% ../../nbs/checks/21-names_domains.ipynb #9a9bd124
 def some_tags(n):
     "Tags of n words with names of one to three words, some side by side."
     out = []
@@ -78,6 +79,7 @@ def some_tags(n):
         out += [f"B-{kind}", *[f"I-{kind}"] * long] if kind else ["O"]
     return [*out[:n - 1], "O"]
 
+# %% ../../nbs/checks/21-names_domains.ipynb #21c00008
 def f1_slips(right, guessed):
     "What popular mistakes give: text -> number."
     a, b = (set().union(*({(i, *s) for s in names_in(t)} for i, t in enumerate(part)))
@@ -96,6 +98,13 @@ def f1_slips(right, guessed):
             "this is the share of names that are in both, of all that are in one":
                 hit / len(a | b)}
 
+# %% ../../nbs/checks/21-names_domains.ipynb #dc03d302
+def eight_sentences():
+    "Right tags and guessed ones; most sentences are guessed right."
+    right = [some_tags(random.randint(6, 12)) for _ in range(8)]
+    return right, [list(t) if random.random() < 0.6 else some_tags(len(t))
+                   for t in right]
+
 # %% ../../nbs/checks/21-names_domains.ipynb #21c00009
 @exercise("21-2", "First a function that makes the names of one sentence out of its "
                   "tags: (first word, last word, type). Names side by side are two.",
@@ -104,9 +113,7 @@ def f1_slips(right, guessed):
 def strict_f1_check(strict_f1):
     need_function(strict_f1)
     for _ in range(6):
-        right = [some_tags(random.randint(6, 12)) for _ in range(8)]
-        guessed = [list(t) if random.random() < 0.6 else some_tags(len(t))
-                   for t in right]
+        right, guessed = eight_sentences()
         both = sum(len(names_in(a) & names_in(b)) for a, b in zip(right, guessed))
         known, made = (sum(len(names_in(t)) for t in p) for p in (right, guessed))
         want = 2 * both / (known + made)
@@ -143,6 +150,14 @@ def share_right(state, task):
     scores = z @ torch.as_tensor(state["weight"]).T + torch.as_tensor(state["bias"])
     return (scores.argmax(1) == y).float().mean().item()
 
+# %% ../../nbs/checks/21-names_domains.ipynb #3f3e4468
+def need_weights(kept, start, call):
+    "NotYet unless these are weights with the names and shapes of start."
+    need(isinstance(kept, dict) and set(kept) == set(start),
+         f"{call} must give a dict with the entries of start, "
+         f"{', '.join(start)}; it gave {type(kept).__name__}")
+    for k, v in start.items(): as_array(kept[k], f"{k} of {call}", tuple(v.shape))
+
 # %% ../../nbs/checks/21-names_domains.ipynb #21c0000c
 @exercise("21-3", "Between two sets of weights lies a straight line: "
                   "what is in the middle?",
@@ -154,18 +169,13 @@ def between_check(between):
     need_function(between)
     for seed in random.sample(range(1000), 4):
         start, tuned, old, new = two_tasks(seed)
-        keep = {k: v.clone() for k, v in [*start.items()]}
+        keep = {k: v.clone() for k, v in start.items()}
         scores = partial(share_right, task=old), partial(share_right, task=new)
         kept = between(start, tuned, *scores)
-        call = "between(start, tuned, old_score, new_score)"
-        need(isinstance(kept, dict) and set(kept) == set(start),
-             f"{call} must give a dict with the entries of start, "
-             f"{', '.join(start)}; it gave {type(kept).__name__}")
-        for k, v in start.items(): as_array(kept[k], f"{k} of {call}", tuple(v.shape))
-        need(all(torch.equal(keep[k], start[k]) for k in keep), f"{call} changed start")
-        before, after = share_right(kept, old), share_right(kept, new)
-        ends = share_right(tuned, old), share_right(start, new)
-        said = (f"the old task is at {before:.0%} (tuned: {ends[0]:.0%}), "
-                f"the new one at {after:.0%} (start: {ends[1]:.0%})")
+        need_weights(kept, start, "between(start, tuned, old_score, new_score)")
+        need(all(torch.equal(keep[k], start[k]) for k in keep), "start was changed")
+        before, after = (score(kept) for score in scores)
+        said = (f"the old task is at {before:.0%} (tuned: {scores[0](tuned):.0%}), "
+                f"the new one at {after:.0%} (start: {scores[1](start):.0%})")
         need(min(before, after) >= 0.75, f"{said}; both must reach 75%")
     return f"four pairs of tasks; in the last, {said}"
