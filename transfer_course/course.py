@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import textwrap
 import warnings
 from difflib import get_close_matches
 from functools import wraps
@@ -81,7 +82,7 @@ def result(
     near = get_close_matches(str(name), stored, 1, 0.4)
     fix = "run the scripts in experiments/ first"
     if near: fix = f"did you mean {near[0]!r}?"
-    names = ", ".join(stored) or "none yet"
+    names = textwrap.shorten(", ".join(stored), 200) or "none yet"
     raise ValueError(f"name must be one of {names}, got {name!r}: {fix}")
 
 # %% ../nbs/workbench/02-course.ipynb #d09791d4

@@ -62,11 +62,12 @@ def chosen_C(model, x, train):
     Sentences of one family share a name; no fold holds a part of a family."""
     words, right = zip(*train)
     family = np.repeat(families(train), [len(w) for w in words])
-    folds = GroupKFold(min(5, len(set(family.tolist()))))
+    y = sum(right, [])
+    folds = list(GroupKFold(min(5, len(set(family.tolist())))).split(x, y, family))
     found = {}
     for C in (0.1, 1., 10., 100., 1000.):
         tagger = clone(model).set_params(logisticregression__C=C)
-        guess = cross_val_predict(tagger, x, sum(right, []), groups=family, cv=folds)
+        guess = cross_val_predict(tagger, x, y, cv=folds)
         found[C] = entity_f1(list(right), in_sentences(guess.tolist(), words))
     best = max(found, key=found.get)
     return best, found[best]

@@ -70,7 +70,7 @@ CALLS = [  # call, error, the sentence
     (lambda: adapt(net(), S, T, augment="flip"), TypeError, r"augment must be a function, got 'flip'"),
     (lambda: adapt(net(), S, T, watch=3), TypeError, r"watch must be a function, got 3"),
     (lambda: adapt(net(), None, other(classes=["a", "b", "c"]), transductive.mcc), ValueError, r"net must have a head for the target's classes where source is None, got one for .*: adapt it with the source first"),
-    (lambda: learn("coral", net(), S, T), ValueError, r"method must be one of 'source only', 'AdaBN', .*, got 'coral': did you mean"),
+    (lambda: learn("coral", net(), S, T), ValueError, r"method must be one of 'source only', .*'AdaBN', .*, got 'coral': did you mean"),
     (lambda: adabn("net", X), TypeError, r"net must be a network with BatchNorm layers, got str: load one with"),
     (lambda: adabn(plain(), X), ValueError, r"net must be a network with BatchNorm layers, got Sequential: AdaBN has nothing to adapt"),
     (lambda: adabn(net(), X[:1]), ValueError, r"x must hold at least 2 pictures, got 1: one picture has no spread"),
