@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SYSTEM', 'PACKAGE', 'DISK', 'GIVEN', 'STARTS', 'REACHES', 'CHANGES', 'WRITING', 'CALLS', 'NEVER', 'NO_SUCH', 'FINE',
            'CLONE3', 'THREAD', 'LEGACY', 'KEPT', 'SERVE', 'MOST_BYTES', 'MOST_FILES', 'shown', 'disk_of',
-           'bwrap_command', 'find_bwrap', 'inside', 'violation', 'guard', 'limit', 'filter_program', 'seal',
-           'private_channel', 'shell', 'plain_text', 'format_error', 'handle', 'prepare', 'serve', 'Terminated',
+           'bwrap_command', 'find_bwrap', 'inside', 'seen_from', 'violation', 'guard', 'limit', 'filter_program',
+           'seal', 'private_channel', 'shell', 'plain_text', 'format_error', 'handle', 'prepare', 'serve', 'Terminated',
            'surroundings', 'Sandbox', 'plain_files', 'copy_plain', 'new_sandbox_folder', 'Other', 'pack', 'receive',
            'send', 'unpack']
 
@@ -93,7 +93,7 @@ REACHES = ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg",
 CHANGES = {"open": (0,), "os.remove": (0,), "os.rename": (0, 1), "os.mkdir": (0,),
            "os.rmdir": (0,), "os.truncate": (0,), "os.chmod": (0,), "os.chown": (0,),
            "os.link": (0, 1), "os.symlink": (1,), "os.utime": (0,),
-           "sqlite3.connect": (0,)}
+           "sqlite3.connect": (0,), "shutil.rmtree": (0,)}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 # %% ../../nbs/programs/02-sandbox.ipynb #adef38f8
@@ -104,13 +104,24 @@ def inside(path, folder):
     except (TypeError, ValueError): return True
     return path in (folder, os.devnull) or path.startswith(folder + os.sep)
 
+def seen_from(event, args, i):
+    "The path at place i; one that is told from an open folder, as rmtree does, whole."
+    path, two = args[i], event in ("os.rename", "os.link")
+    at = args[-2] if two and i == 0 else args[-1]
+    folders = event.startswith("os.") and event != "os.truncate"
+    told = folders and isinstance(at, int) and at >= 0
+    whole = not isinstance(path, (str, bytes)) or os.path.isabs(path)
+    if not told or whole: return path
+    return os.path.join(f"/proc/self/fd/{at}", os.fsdecode(path))
+
 def violation(event, args, folder):
     "What an audit event tries that a submission must not do; None if it is fine."
     if event in STARTS: return "tried to start another program"
     if event in ("os.kill", "os.killpg"): return "tried to end another program"
     if event in REACHES: return "tried to reach the network"
     if event == "open" and not ((args[2] or 0) & WRITING): return None
-    away = [args[i] for i in CHANGES.get(event, ()) if not inside(args[i], folder)]
+    paths = [seen_from(event, args, i) for i in CHANGES.get(event, ())]
+    away = [path for path in paths if not inside(path, folder)]
     if away: return f"tried to write outside its folder: {os.fsdecode(away[0])}"
 
 # %% ../../nbs/programs/02-sandbox.ipynb #350379ac
