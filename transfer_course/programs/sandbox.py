@@ -96,7 +96,7 @@ CHANGES = {"open": (0,), "os.remove": (0,), "os.rename": (0, 1), "os.mkdir": (0,
            "sqlite3.connect": (0,), "shutil.rmtree": (0,)}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
-# %% ../../nbs/programs/02-sandbox.ipynb #adef38f8
+# %% ../../nbs/programs/02-sandbox.ipynb #20693c6e
 def inside(path, folder):
     "Is the path, links followed, in the folder?"
     if isinstance(path, int): path = folder
@@ -104,6 +104,7 @@ def inside(path, folder):
     except (TypeError, ValueError): return True
     return path in (folder, os.devnull) or path.startswith(folder + os.sep)
 
+# %% ../../nbs/programs/02-sandbox.ipynb #adef38f8
 def seen_from(event, args, i):
     "The path at place i; one that is told from an open folder, as rmtree does, whole."
     path, two = args[i], event in ("os.rename", "os.link")
