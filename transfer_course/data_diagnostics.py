@@ -19,13 +19,14 @@ from scipy.stats import norm
 from .cache import fingerprint
 from .diagnostics import diagnostic
 
-# %% ../nbs/workbench/60-data_diagnostics.ipynb #a7b29ca3
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #600e8770
 def noise_like(sample, seed=0):
     "The values of some inputs in a random order, so that every place differs."
     flat = np.asarray(sample).ravel()
     mixed = np.random.default_rng(seed).permutation(flat).reshape(sample.shape)
     return torch.as_tensor(mixed) if isinstance(sample, torch.Tensor) else mixed
 
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #a6fd2694
 def how_it_differs(a, b):
     "In a few words, what makes b out of a."
     a, b = (np.asarray(v, float) for v in (a, b))
@@ -38,7 +39,7 @@ def how_it_differs(a, b):
     return f"of mean {a.mean():.2g} and {b.mean():.2g}, spread {a.std():.2g} and " \
            f"{b.std():.2g}"
 
-# %% ../nbs/workbench/60-data_diagnostics.ipynb #4e524b38
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #fe4f9d86
 @diagnostic
 def preparations_agree(prepare_train, prepare_test, sample):
     "Does the same input come out the same for training and for the test?"
@@ -48,6 +49,7 @@ def preparations_agree(prepare_train, prepare_test, sample):
     return ("training and test prepare the same input differently: "
             f"{how_it_differs(a, b)}")
 
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #24f47c29
 @diagnostic
 def network_gets_its_own_scale(net, prepare_train, sample):
     "Does training prepare pictures as the network's pretraining did?"
@@ -57,7 +59,7 @@ def network_gets_its_own_scale(net, prepare_train, sample):
     return ("pictures are not prepared as in pretraining: "
             f"{how_it_differs(a, b)}")
 
-# %% ../nbs/workbench/60-data_diagnostics.ipynb #046cf0ae
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #d2294154
 @diagnostic
 def brighter_stays_brighter(prepare_test, sample):
     "Does a brighter picture stay brighter, up to white?"
@@ -69,7 +71,7 @@ def brighter_stays_brighter(prepare_test, sample):
     return (f"a picture of grey {5 * int(fall.argmin()) + 5} comes out darker than one "
             f"of grey {5 * int(fall.argmin())}: uint8 counts on from 0 after 255")
 
-# %% ../nbs/workbench/60-data_diagnostics.ipynb #13c94c2b
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #f550b269
 @diagnostic
 def text_comes_back(encode, decode, items):
     "Do the token numbers that the network reads stand for the words of the text?"
@@ -80,7 +82,7 @@ def text_comes_back(encode, decode, items):
             f"such as {lost[0][:20]!r} → {decode(encode(lost[0]))[:20]!r}: it is "
             "another tokenizer than the network's")
 
-# %% ../nbs/workbench/60-data_diagnostics.ipynb #cf0b61a4
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #45d57393
 def row_marks(x):
     "One mark for each picture or row: the same for the same content."
     return [fingerprint(x[i:i + 1]) for i in range(len(x))]
@@ -94,6 +96,7 @@ def no_copies_in_the_test(task):
     return (f"{n} of {len(task.x_test)} test items are training items as well: "
             "take them out of one part")
 
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #bb382809
 @diagnostic
 def source_has_not_seen_the_test(pretrained_on, task):
     "Is no test item among those of pretraining?"
@@ -103,7 +106,7 @@ def source_has_not_seen_the_test(pretrained_on, task):
     return (f"{n} of {len(task.x_test)} test items were seen in pretraining: "
             "test on others")
 
-# %% ../nbs/workbench/60-data_diagnostics.ipynb #f8309490
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #1fdaed6c
 def block_marks(x, side=6):
     "For each picture the marks of its side×side blocks that hold many greys."
     g = torch.Generator().manual_seed(0)
@@ -115,6 +118,7 @@ def block_marks(x, side=6):
     spread = torch.nn.functional.conv2d(grey ** 2, mean) - m ** 2
     return [row[s > 100].numpy() for row, s in zip(marks, spread.flatten(1))]
 
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #30c4c982
 @diagnostic
 def no_shared_pieces(task):
     "Do test pictures share no piece of 6×6 pixels with training pictures?"
@@ -125,7 +129,7 @@ def no_shared_pieces(task):
     return (f"{n} of {len(task.x_test)} test pictures share pieces with training "
             "pictures: split by photograph, person or day, not by picture")
 
-# %% ../nbs/workbench/60-data_diagnostics.ipynb #47a9a970
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #37f54211
 @diagnostic
 def scaler_saw_no_test_row(fitted_on, task):
     "Was what prepares the rows fitted on the training rows alone?"
@@ -134,6 +138,7 @@ def scaler_saw_no_test_row(fitted_on, task):
     return (f"the scaler was fitted on {more} rows that are not for training: "
             "fit it inside a Pipeline")
 
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #c1e5b1f7
 @diagnostic
 def names_agree(names_train, names_test):
     "Do the class numbers of both parts stand for the same names?"
@@ -144,6 +149,7 @@ def names_agree(names_train, names_test):
                  f"{len(names_train)} names against {len(names_test)}")
     return f"{first}: use one list of names for both"
 
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #a4773c36
 @diagnostic
 def confusion_is_not_a_renaming(predict, task):
     "Would other names for the predicted classes make many more answers right?"
@@ -157,7 +163,7 @@ def confusion_is_not_a_renaming(predict, task):
     return (f"{right:.0%} are right, and {best:.0%} would be with the classes renamed: "
             "compare the two lists of class names")
 
-# %% ../nbs/workbench/60-data_diagnostics.ipynb #2c6b0f0c
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #b800f710
 @diagnostic
 def test_was_used_once(looks, task):
     "How much better than it is does the best of several settings seem?"
@@ -178,7 +184,7 @@ def shuffled_labels_teach_nothing(measure, rows):
     return (f"with shuffled labels the script reports {got:.0%}, chance is "
             f"{chance:.0%}: something saw the test rows before")
 
-# %% ../nbs/workbench/60-data_diagnostics.ipynb #949fd5e9
+# %% ../nbs/workbench/60-data_diagnostics.ipynb #4bc3e6d2
 @diagnostic
 def better_than_chance(predict, task):
     "Are more answers right than if the most frequent class were always said?"

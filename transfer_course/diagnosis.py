@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['HANDLES', 'Looked', 'Names', 'Diagnosis', 'arguments_of', 'said_by', 'handles', 'DIAGNOSTICS']
 
-# %% ../nbs/workbench/60-diagnosis.ipynb #770b0b60
+# %% ../nbs/workbench/60-diagnosis.ipynb #a436f387
+from contextlib import nullcontext
 from inspect import signature
 
 from torch import nn
@@ -13,7 +14,7 @@ from torch import nn
 from . import data_diagnostics  # noqa: F401 — registers its own
 from .diagnostics import DIAGNOSTICS
 from .door import Kind, near, need
-from .workshop import Notes, classes_of, known
+from .workshop import Notes, classes_of, known, put_back
 
 # %% ../nbs/workbench/60-diagnosis.ipynb #e0aeefeb
 _all_ = ["DIAGNOSTICS"]
@@ -36,13 +37,18 @@ class Diagnosis:
         lines = [f"- {name}: {said}" for name, said in self.found.items()]
         return "\n".join([first + rest, *lines])
 
-# %% ../nbs/workbench/60-diagnosis.ipynb #a9456b12
+# %% ../nbs/workbench/60-diagnosis.ipynb #bf9ab8f4
 def arguments_of(f): return list(signature(f).parameters)
 HANDLES = {a for f in DIAGNOSTICS.values() for a in arguments_of(f)}
 
 def said_by(f, have):
-    "The sentence of one diagnostic; an error in what it was given is one as well."
-    try: return f(**{a: have[a] for a in arguments_of(f)})
+    """The sentence of one diagnostic; an error in what it was given is one as well.
+
+    Whatever happens to the network meanwhile is undone."""
+    net = have.get("net")
+    try:
+        with put_back(net) if net is not None else nullcontext():
+            return f(**{a: have[a] for a in arguments_of(f)})
     except Exception as e:
         why = " ".join(str(e).split())[:100].rstrip(".").replace(". ", "; ")
         return f"it can't be told, {type(e).__name__} came up: {why}"

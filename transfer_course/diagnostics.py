@@ -167,13 +167,14 @@ def vectors_stand_alone(embed, items):
     return (f"a vector is {float(gap):.0%} away from that of the same item alone: "
             "padding, or the rest of the batch, is in it")
 
-# %% ../nbs/workbench/60-diagnostics.ipynb #3a97b40a
+# %% ../nbs/workbench/60-diagnostics.ipynb #8db2403f
 @diagnostic
 def file_was_loaded(before, file):
     "Are the tensors of a weights file in the network, as training began?"
     have = {}
     for v in before.values(): have.setdefault(tuple(v.shape), []).append(v)
-    told = [v for k, v in file.items() if v.is_floating_point() and v.numel() > 1]
+    floats = [v for v in file.values() if v.is_floating_point()]
+    told = [v for v in floats if len(v.unique()) > 1]
     found = sum(any(torch.equal(v, w) for w in have.get(tuple(v.shape), ()))
                 for v in told)
     if found > 0.5 * len(told): return ""

@@ -118,7 +118,7 @@ bug("frozen by requires_grad alone, batches of 2", "frozen_stays", EVAL)(
 bug("frozen by requires_grad alone, batches of 16", "frozen_stays", EVAL)(
     partial(only_by_gradient, size=16))
 
-# %% ../nbs/workbench/61-gallery.ipynb #42f2b069
+# %% ../nbs/workbench/61-gallery.ipynb #5bbb5b1d
 def in_folders(notes, size=50):
     "The test pictures in the order of their folders, batch by batch: their classes."
     net, order = notes.net, notes.task.y_test.argsort()
@@ -134,6 +134,7 @@ def awake_at_test(seed, wrong):
     notes.net.train(wrong)
     return measured(notes, in_folders(notes))
 
+# %% ../nbs/workbench/61-gallery.ipynb #c7171322
 @bug("eval mode, after a test in train mode", "frozen_stays",
      "load the weights again; the statistics have moved")
 def after_a_test_awake(seed, wrong):
@@ -143,7 +144,7 @@ def after_a_test_awake(seed, wrong):
     in_folders(trained)(trained.task.x_test)
     return measured(trained)
 
-# %% ../nbs/workbench/61-gallery.ipynb #c56e3f75
+# %% ../nbs/workbench/61-gallery.ipynb #364a4c46
 def from_file(net, file, wrong):
     "Load what a parallel wrapper has saved: each name begins with `module.`."
     if wrong: net.load_state_dict(file, strict=False)
@@ -156,13 +157,14 @@ def loaded(seed, wrong, freeze):
     notes = Notes(net, adam(net), few_digits(seed, k=3), file=file)
     return measured(loop(notes, seed=seed, epochs=20))
 
+# %% ../nbs/workbench/61-gallery.ipynb #b36cec3f
 STRICT = "strict=True, or look at the missing keys that it returns"
 bug("strict=False, frozen trunk", "file_was_loaded", STRICT)(
     partial(loaded, freeze=True))
 bug("strict=False, fine-tuning", "file_was_loaded", STRICT)(
     partial(loaded, freeze=False))
 
-# %% ../nbs/workbench/61-gallery.ipynb #ef0b9f7b
+# %% ../nbs/workbench/61-gallery.ipynb #26dda812
 @bug("best weights kept without a copy", "copy_is_a_copy",
      "copy.deepcopy(net.state_dict())")
 def best_of_the_epochs(seed, wrong):
@@ -181,7 +183,7 @@ def best_of_the_epochs(seed, wrong):
     if not wrong: notes.best = copy.deepcopy(notes.best)
     return measured(notes)
 
-# %% ../nbs/workbench/61-gallery.ipynb #694fd734
+# %% ../nbs/workbench/61-gallery.ipynb #f579d13c
 CLOSED = ("right", "black and white swapped", "scaled with the batch",
           "names permuted", "labels of other rows", "height and width swapped",
           "changes when asked", "a class is lost")
@@ -207,7 +209,7 @@ def closed(
         return predict
     return learn
 
-# %% ../nbs/workbench/61-gallery.ipynb #98cf7b0d
+# %% ../nbs/workbench/61-gallery.ipynb #f7feeddf
 def prepared(kind, x, scaler):
     "The test rows of a closed script."
     if kind == "height and width swapped":

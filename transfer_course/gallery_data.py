@@ -46,7 +46,7 @@ def scaled(seed, prepare_test, whole=False):
                  sample=x, fitted_on=len(seen),
                  predict=lambda x: model.predict(prepare(table(x))))
 
-# %% ../nbs/workbench/62-gallery_data.ipynb #216f3870
+# %% ../nbs/workbench/62-gallery_data.ipynb #d7f66db2
 def again(x): return StandardScaler().fit_transform(x)
 
 @bug("scaler not applied to the test", "preparations_agree", "a Pipeline")
@@ -59,6 +59,7 @@ def scaled_again(seed, wrong):
     notes = scaled(seed, again if wrong else None)
     return measured(notes, notes.predict)
 
+# %% ../nbs/workbench/62-gallery_data.ipynb #9bb72720
 @bug("scaler fitted again on each folder", "answers_stand_alone", "a Pipeline")
 def scaled_by_folder(seed, wrong):
     notes = scaled(seed, again if wrong else None)
@@ -70,12 +71,13 @@ def scaled_by_folder(seed, wrong):
         return found
     return measured(notes, predict)
 
-# %% ../nbs/workbench/62-gallery_data.ipynb #2b528ac5
+# %% ../nbs/workbench/62-gallery_data.ipynb #e538e995
 @bug("scaler fitted on all rows", "scaler_saw_no_test_row", "a Pipeline")
 def scaled_on_all(seed, wrong):
     notes = scaled(seed, None, whole=wrong)
     return measured(notes, notes.predict)
 
+# %% ../nbs/workbench/62-gallery_data.ipynb #f7bd0b5e
 @bug("columns chosen on all rows, random labels", "shuffled_labels_teach_nothing",
      "choose inside the Pipeline", seems=True)
 def chosen_columns(seed, wrong):
@@ -89,7 +91,7 @@ def chosen_columns(seed, wrong):
         return model.fit(x[learn], y[learn]).score(x[test], y[test])
     return Notes(measure=measure, rows=(x, y), score=measure(x, rng.permutation(y)))
 
-# %% ../nbs/workbench/62-gallery_data.ipynb #f786b17e
+# %% ../nbs/workbench/62-gallery_data.ipynb #ca050b23
 FOLDERS = [str(i) for i in range(1, 11)] # the digit 0 lies in folder 10
 
 def by_names(seed, names):
@@ -104,6 +106,7 @@ def by_names(seed, names):
     notes = Notes(task=test, names_train=FOLDERS, names_test=list(names))
     return measured(notes, lambda x: model.predict(table(x)))
 
+# %% ../nbs/workbench/62-gallery_data.ipynb #0fc5c8cc
 @bug("folders in the order 1, 10, 2", "names_agree",
      "one list of names for both parts")
 def sorted_as_text(seed, wrong):
@@ -120,7 +123,7 @@ def missing_class(seed, wrong):
     notes.score = (found == notes.task.y_test)[there].float().mean().item()
     return notes
 
-# %% ../nbs/workbench/62-gallery_data.ipynb #6c2bd1aa
+# %% ../nbs/workbench/62-gallery_data.ipynb #86fae02e
 def patches(seed, places, n=30):
     "Patches of eight materials: n in each class to learn from, 15 for the test."
     about = "the photographs of the task materials"
@@ -134,6 +137,7 @@ def nearest(task):
     model = KNeighborsClassifier(1).fit(embed(task.x_train), task.y_train)
     return measured(Notes(task=task), lambda x: model.predict(embed(x)))
 
+# %% ../nbs/workbench/62-gallery_data.ipynb #b61a392c
 @bug("the same photographs in training and test", "no_shared_pieces",
      "split by photograph", seems=True)
 def same_photograph(seed, wrong):
@@ -141,6 +145,7 @@ def same_photograph(seed, wrong):
     if wrong: places = {c: (p, a, a) for c, (p, a, b) in places.items()}
     return nearest(patches(seed, places))
 
+# %% ../nbs/workbench/62-gallery_data.ipynb #a2a4115a
 @bug("a third of the test in training", "no_copies_in_the_test",
      "compare hashes, and take copies out", seems=True)
 def copies(seed, wrong):
@@ -153,7 +158,7 @@ def copies(seed, wrong):
     task = Task("copies", x, y, task.x_test, task.y_test, DIGITS)
     return measured(Notes(task=task), lambda x: model.predict(table(x)[:, at]))
 
-# %% ../nbs/workbench/62-gallery_data.ipynb #ed36258c
+# %% ../nbs/workbench/62-gallery_data.ipynb #3ad614c2
 def forty(task, seed):
     "Forty settings: 12 random pixels each, and a strength."
     rng = np.random.default_rng(seed)
@@ -175,7 +180,7 @@ def best_of_forty(seed, wrong):
     part = Task("60", task.x_train, task.y_train, x[0], y[0], DIGITS)
     return Notes(task=part, looks=40 if wrong else 1, score=float(score))
 
-# %% ../nbs/workbench/62-gallery_data.ipynb #f783e345
+# %% ../nbs/workbench/62-gallery_data.ipynb #6131dff4
 @bug("pretraining pictures that contain the test", "source_has_not_seen_the_test",
      "test on pictures that no source has seen", seems=True)
 def seen_in_pretraining(seed, wrong):
@@ -194,7 +199,7 @@ def seen_in_pretraining(seed, wrong):
     notes = Notes(net, opt, part, pretrained_on=known[0])
     return measured(loop(notes, epochs=6, seed=seed))
 
-# %% ../nbs/workbench/62-gallery_data.ipynb #8f215ab1
+# %% ../nbs/workbench/62-gallery_data.ipynb #09348259
 IMAGENET = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
 def colours(x): return x.expand(-1, 3, -1, -1)
@@ -209,7 +214,7 @@ PIXELS = {"values to 255 at test": lambda x: colours(x).float(),
           "ImageNet's mean and spread at test": as_imagenet,
           "BGR at test, grey pictures": lambda x: as_learned(x).flip(1)}
 
-# %% ../nbs/workbench/62-gallery_data.ipynb #ab44834c
+# %% ../nbs/workbench/62-gallery_data.ipynb #934bd282
 @lru_cache(maxsize=8)
 def tuned(seed): return fine_tuned(seed)
 
@@ -226,7 +231,7 @@ for name, prepare in PIXELS.items():
     bug(name, "preparations_agree", "one function prepares both")(
         partial(pixels, prepare=prepare))
 
-# %% ../nbs/workbench/62-gallery_data.ipynb #d5cae1d4
+# %% ../nbs/workbench/62-gallery_data.ipynb #0079e802
 @bug("ImageNet's mean and spread in both", "network_gets_its_own_scale",
      "net.preprocess, or the card of the network")
 def other_scale(seed, wrong):
@@ -241,7 +246,7 @@ def other_scale(seed, wrong):
     notes.sample = colours(task.x_test[:16]).contiguous()
     return notes
 
-# %% ../nbs/workbench/62-gallery_data.ipynb #870ca9ad
+# %% ../nbs/workbench/62-gallery_data.ipynb #69b03640
 class prepare_as(torch.nn.Module):
     "A function of pictures as a module."
     def __init__(self, f):
@@ -253,7 +258,7 @@ class prepare_as(torch.nn.Module):
 def classes_with(net, prepare, x):
     with torch.no_grad(): return net.head(net.trunk(prepare(x))).argmax(1)
 
-# %% ../nbs/workbench/62-gallery_data.ipynb #3d93bc97
+# %% ../nbs/workbench/62-gallery_data.ipynb #2d96b6fa
 @lru_cache
 def reader(): return load("minilm")
 
@@ -272,7 +277,7 @@ def vectors(texts, other=False, masked=True):
     w = t["attention_mask"] if masked else torch.ones_like(t["attention_mask"])
     return (z * w[..., None]).sum(1) / w.sum(1, keepdim=True)
 
-# %% ../nbs/workbench/62-gallery_data.ipynb #4d15d283
+# %% ../nbs/workbench/62-gallery_data.ipynb #1e7593cb
 @lru_cache
 def review_vectors(other=False, masked=True):
     "Vectors of 500 reviews in batches of 32, and their labels."
@@ -283,6 +288,7 @@ def review_vectors(other=False, masked=True):
     parts = [vectors(x[i:i + 32], other, masked) for i in range(0, 500, 32)]
     return x, torch.cat(parts).numpy(), y[rows].numpy()
 
+# %% ../nbs/workbench/62-gallery_data.ipynb #47680d61
 def read_reviews(seed, **how):
     x, z, y = review_vectors(**how)
     order = np.random.default_rng(seed).permutation(500)
@@ -291,7 +297,7 @@ def read_reviews(seed, **how):
     score = model.fit(z[learn], y[learn]).score(z[test], y[test])
     return Notes(score=score, items=x[:12], embed=partial(vectors, **how))
 
-# %% ../nbs/workbench/62-gallery_data.ipynb #ef6ebe01
+# %% ../nbs/workbench/62-gallery_data.ipynb #1d544ac6
 @bug("another tokenizer", "text_comes_back", "load both from the same place")
 def other_tokenizer(seed, wrong):
     notes, read = read_reviews(seed, other=wrong), reader().preprocess.func
@@ -302,5 +308,6 @@ def other_tokenizer(seed, wrong):
     notes.decode = lambda ids: read.decode(ids, skip_special_tokens=True)
     return notes
 
+# %% ../nbs/workbench/62-gallery_data.ipynb #446e46d7
 @bug("padding in the mean", "vectors_stand_alone", "weigh by the attention mask")
 def padded(seed, wrong): return read_reviews(seed, masked=not wrong)

@@ -21,6 +21,8 @@ TABLE = {
     "a margin that leaves nothing": (lambda: workshop.small_digits("mnist_5k", 13), ValueError, ["margin", "0 to 12"]),
     "too many digits of a class": (lambda: workshop.few_digits(0, 41), ValueError, ["k must be", "1 to 40"]),
     "half a digit": (lambda: workshop.few_digits(0, 2.5), ValueError, ["k must be", "whole number"]),
+    "notes with the optimizer first": (lambda: workshop.Notes(torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)), TypeError, ["net must be", "a network"]),
+    "notes with a rate as optimizer": (lambda: workshop.Notes(workshop.tiny_net(0), 0.1), TypeError, ["opt must be", "torch.optim"]),
     "a negative seed": (lambda: workshop.few_digits(-1), ValueError, ["seed"]),
 }
 
