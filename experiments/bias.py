@@ -117,7 +117,7 @@ def blinded(z, pairs, k=3):
 
 # --- shortcuts ------------------------------------------------------------------------------------------------------------
 
-NETS = {"efficientnet_lite0": ("top",), "coursenet": ("stage2", "stage3")}
+NETS = {"efficientnet_lite0": ("top",)}
 PER_GROUP, STRENGTHS, RATES = (10, 20, 40), (0.001, 0.01, 0.1, 1.0, 10.0, 100.0), (1e-4, 1e-3, 1e-2)
 SHORT_SEEDS, SHORT_TUNING, TUNED_NET, EPOCHS = range(5), (100,), "efficientnet_lite0", 4
 
@@ -135,15 +135,15 @@ def score(said, part, agree=0.95):
 
 
 def probes(z, parts, C, seed):
-    """{way: fitted head} on scaled features."""
+    """{way: function -> fitted head} on scaled features."""
     learn, few = parts["learn"], parts["balanced"]
     def plain(x, y, w=None): return LogisticRegression(C=C, max_iter=2000).fit(x, y, sample_weight=w)
     counts = np.bincount(learn.group, minlength=4)
     both = np.concatenate([z["learn"], z["more"]]), np.concatenate([learn.y, parts["more"].y])
-    ways = {"probe": plain(z["learn"], learn.y), "probe, 160 more of the mix": plain(*both)}
-    if counts.min(): ways |= {"probe, groups weighted": plain(z["learn"], learn.y, (len(learn) / 4 / counts)[learn.group]),
-                              "balanced part of the 480": bias.last_layer(z["learn"], learn.y, learn.group, int(counts.min()), C, seed)}
-    return ways | {f"last layer, {n} per group": bias.last_layer(z["balanced"], few.y, few.group, n, C, seed) for n in PER_GROUP}
+    ways = {"probe": lambda: plain(z["learn"], learn.y), "probe, 160 more of the mix": lambda: plain(*both)}
+    if counts.min(): ways |= {"probe, groups weighted": lambda: plain(z["learn"], learn.y, (len(learn) / 4 / counts)[learn.group]),
+                              "balanced part of the 480": lambda: bias.last_layer(z["learn"], learn.y, learn.group, int(counts.min()), C, seed)}
+    return ways | {f"last layer, {n} per group": partial(bias.last_layer, z["balanced"], few.y, few.group, n, C, seed) for n in PER_GROUP}
 
 
 def scaled(z):
@@ -155,32 +155,33 @@ def scaled(z):
 def shortcut_rows(seed, pair, agree, chosen=None):
     """Every network, stage and way; `chosen` maps (net, stage, way) to its C; without it every C, on the validation pictures."""
     parts, rows = scenes(seed, pair, agree), []
+    if chosen: del parts["valid"]
     for name, stages in NETS.items():
         net = backbones.load(name)
         cache = {k: features.extract_stages(net, p.x, list(stages), cache=False, progress=False) for k, p in parts.items()}
         for stage in stages: rows += stage_rows({k: v[stage].double().numpy() for k, v in cache.items()}, parts, seed, (name, stage), chosen)
-        if name == TUNED_NET and pair == (0, 1): rows += fine_tuned(name, stages[-1], parts, seed, chosen)
+        if (pair, agree) == ((0, 1), 0.95): rows += fine_tuned(name, stages[-1], parts, seed, chosen)
     return [dict(pair="".join(map(str, pair)), agree=agree, seed=seed, **row) for row in rows]
 
 
 def stage_rows(z, parts, seed, where, chosen):
     z, rows = scaled(z), []
-    part = parts["test"] if chosen else parts["valid"]
+    part = parts["test" if chosen else "valid"]
     for C in STRENGTHS:
-        for way, fitted in probes(z, parts, C, seed).items():
+        for way, fit in probes(z, parts, C, seed).items():
             if chosen and chosen[(*where, way)] != C: continue
-            rows.append(dict(net=where[0], stage=where[1], way=way, C=C, **score(fitted.predict(z["test" if chosen else "valid"]), part)))
+            said = fit().predict(z["test" if chosen else "valid"])
+            rows.append(dict(net=where[0], stage=where[1], way=way, C=C, **score(said, part)))
     return rows
 
 
 def fine_tuned(name, stage, parts, seed, chosen):
     """The whole network fine-tuned on the shortcut, and then its last layer retrained."""
-    rows, learn, valid = [], parts["learn"], parts["valid"]
-    task = Task("shortcut", learn.x, learn.y, valid.x, valid.y, ["first", "second"], {})
+    rows, learn, part = [], parts["learn"], parts["test" if chosen else "valid"]
+    task = Task("shortcut", learn.x, learn.y, part.x, part.y, ["first", "second"], {})
     for lr in RATES if not chosen else (chosen[name, "rate"],):
         net = backbones.load(name).replace_head(2, seed=seed)
         training.fit(net, task, epochs=EPOCHS, lr=lr, batch_size=32, seed=seed, progress=False)
-        part = parts["test" if chosen else "valid"]
         with torch.no_grad(): said = torch.cat([net(x) for x in part.x.split(64)]).argmax(1).numpy()
         rows.append(dict(net=name, stage="fine-tuned", way="as it is", lr=lr, **score(said, part)))
         z = {k: features.extract(net, p.x, stage, cache=False, progress=False).double().numpy() for k, p in parts.items()}
@@ -257,14 +258,15 @@ if __name__ == "__main__":
     keys = ["world", "way", "n", "pull"]
     cvs = flat(table([r for r in cvs if r["n"] == 0 or r["pull"] in (1.0, pulls[r["way"]])], keys, ["accuracy", "gap"]), keys)
     paths = [r for s in SEEDS for r in kept[f"cv {s}"] if r["world"] == "name" and r["way"] in ("biased source", "fair source") and r["n"] in (10, 80)]
-    tried = flat(table([r | {"seed": 0} for s in TUNING for r in kept[f"cv {s}"] if r["n"] == 20], keys, ["accuracy"]), keys)
+    tried = [dict(way=way, pull=pull, accuracy=round(float(np.mean([r["accuracy"] for s in TUNING for r in kept[f"cv {s}"] if (r["way"], r["pull"]) == (way, pull)])), 4))
+             for way in pulls if "gender" not in way for pull in PULLS]
     keys_s = ["pair", "agree", "net", "stage", "way"]
     rows = [r for name in cases for r in kept[name]]
     short = flat(table(rows, keys_s, ["mix", "balanced", "worst"]), keys_s)
     records.write_result("bias", dict(
-        seeds=dict(cvs=len(SEEDS), shortcuts=len(SHORT_SEEDS), tuning=list(TUNING)), history=HISTORY, pulls_tried=PULLS, pulls=pulls, cvs=cvs,
+        seeds=dict(cvs=len(SEEDS), shortcuts=len(SHORT_SEEDS), tuning=list(TUNING)), sizes=dict(source=N_SOURCE, test=N_TEST, pictures=480), history=HISTORY, pulls_tried=PULLS, pulls=pulls, cvs=cvs,
         path=flat(table(paths, keys, ["accuracy", "gap"]), keys), tried=tried, strengths_tried=STRENGTHS, rates_tried=RATES,
         rate=tuned["01"][TUNED_NET, "rate"], epochs=EPOCHS,
-        strengths={pair: {" | ".join(k): v for k, v in t.items() if len(k) == 3} for pair, t in tuned.items()}, shortcuts=short,
+        strengths={pair: {" | ".join(k): v for k, v in t.items() if len(k) == 3 and k[0] in NETS} for pair, t in tuned.items()}, shortcuts=short,
         seconds=round(sum(kept["seconds"].values()))))
     part.unlink()

@@ -27,7 +27,7 @@ def head(
     weight: RowWeights | None = None): # of each row; None: all the same
     """Logistic regression held at a start (L2-SP): D weights and the intercept.
 
-    From zeros it is the usual ridge with C = 1/pull. Xuhong et al. 2018,
+    From zeros it is the usual ridge with C = 1/pull. Li et al. 2018,
     arXiv:1802.01483."""
     same_length(z=z, yes=yes)
     z, sign = np.c_[z, np.ones(len(z))], np.where(yes, 1, -1)
@@ -43,6 +43,7 @@ def head(
         return value, z.T @ slope + held * away
     return minimize(loss, start, jac=True, method="L-BFGS-B").x
 
+# %% ../nbs/16-bias.ipynb #16b0003b
 @door
 def says_yes(w: Column, z: Table):
     "Does a head (D+1 numbers) say yes to features N×D? A bool array N."

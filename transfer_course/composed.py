@@ -35,6 +35,8 @@ ABLE = {
              "taught new colleagues on the ward",
              "calmed families in hard hours",
              "was asked for by name by patients"]}
+
+# %% ../nbs/workbench/44-composed.ipynb #25afe239
 WEAKER = {
     "software": ["left a service that failed every week",
                  "delivered two releases late",
