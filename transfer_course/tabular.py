@@ -18,7 +18,7 @@ from .course import UsageError
 from .data import load
 from .door import Kind, OneOf, as_array, door, need
 from .downloads import download
-from .files import cache_dir
+from .files import kept
 
 # %% ../nbs/workbench/18-tabular.ipynb #2bce516a
 def _as_table(v):
@@ -104,7 +104,7 @@ def office_surf(
     """Visual words of the pictures of one camera: counts N×800 and classes N.
 
     Fetched once (0.3 MB in all) and checked by sha256. Raises FetchError."""
-    path = cache_dir() / "office_surf" / f"{domain}.mat"
+    path = kept("office_surf", f"{domain}.mat")
     download(f"{SURF_HOME}{domain}.mat", path, f"sha256:{SURF[domain]}")
     return surf_table(path.read_bytes())
 
