@@ -367,7 +367,7 @@ METHODS = {  # name: (function of the network -> loss, its setting)
     "MCC": (lambda net: mcc, 1.),
     "IM": (lambda net: information_maximisation, 0.3),
     "IM + CORAL": (lambda net: im_coral, 100.),  # factor of CORAL within the sum
-    "SHOT-IM": (lambda net: source_only, 0.03),   # of the rate, in the second part
+    "SHOT-IM": (lambda net: source_only, 0.03),  # of the rate, in the second part
     "oracle": (lambda net: source_only, 0.)}
 
 # %% ../nbs/07-transductive.ipynb #bab04838
@@ -411,7 +411,7 @@ HOW = {  # name of a pair: arguments of `adapt`
     "sans → Computer Modern": dict(epochs=6, lr=3e-3, augment=random_shift),
     "day → night": dict(epochs=10, lr=1e-3, batch_size=32, augment=training.crop_flip)}
 PAIRS = {pair: (DOMAINS[pair], how) for pair, how in HOW.items()}
-#| export
+
 def start(
     pair,    # a name in PAIRS
     seed=0): # of the random weights
