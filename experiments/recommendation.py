@@ -1,6 +1,7 @@
 """Recommenders and what is new to them: a function without uses, a library with five files, four ways to split -> nbs/results/recommendation.json.
 
     python experiments/recommendation.py                # about four minutes on one core
+    python experiments/recommendation.py --only few splits    # these parts anew, the others as they are
     python experiments/recommendation.py --movielens    # prints the cold start of films; needs a network, writes nothing
 
 Settings (strengths, dimensions, neighbours) are chosen on draws that are not used again (TUNING), by the share of pairs in the right order per file;
@@ -10,6 +11,7 @@ import argparse
 import json
 import time
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from transfer_course.files import cache_dir
 
 SEEDS, TUNING = range(10), (100, 101, 102)
 DIMENSIONS, WIDER, RIDGES, NEAR = (16, 32), 64, (1.0, 3.0, 10.0, 30.0, 100.0), (3, 5, 10, 20, 40)
-PULLS, ZEROS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0), (0.0, 0.01)
+PULLS, ZEROS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0), (0.0, 0.01)
 SEEN = (0, 1, 2, 4, 8, 16)
 EASE, PRIORS = (100.0, 300.0, 1000.0, 3000.0, 10000.0, 30000.0), (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 MARKETS, FILES = ("skimage", "sklearn", "scipy", "pandas", "matplotlib", "transformers"), (5, 20, 60)
@@ -208,7 +210,7 @@ def split_run(how, model, files, seed, setting):
     return dict(auc=round(float(right), 4), recall=round(float(share), 4))
 
 
-def split_rows(seeds=5):
+def split_rows(seeds=5, more=20):
     grid = {"popularity": [0], "EASE": [30.0, 100.0, 300.0, 1000.0], "ALS": [4, 8, 16, 32]}
     rows = []
     for files in (100, len(table().x)):
@@ -216,7 +218,7 @@ def split_rows(seeds=5):
             for model, settings in grid.items():
                 right = [np.mean([split_run(how, model, files, s, setting)["recall"] for s in TUNING[:2]]) for setting in settings]
                 setting = settings[int(np.argmax(right))]
-                found = [split_run(how, model, files, s, setting) for s in range(seeds)]
+                found = [split_run(how, model, files, s, setting) for s in range(more if files == 100 else seeds)]
                 rows.append(dict(files=files, split=how, model=model, setting=setting, auc=[f["auc"] for f in found], recall=[f["recall"] for f in found]))
     return dict(splits=rows)
 
@@ -224,11 +226,14 @@ def split_rows(seeds=5):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--movielens", action="store_true")
-    if parser.parse_args().movielens:
+    parser.add_argument("--only", nargs="*")
+    args = parser.parse_args()
+    if args.movielens:
         print(json.dumps(cold_rows("movies"), indent=1))
         raise SystemExit
-    part = cache_dir() / "recommendation.part.json"
+    part, before = cache_dir() / "recommendation.part.json", Path("nbs/results/recommendation.json")
     found = json.loads(part.read_text()) if part.exists() else {}
+    if args.only and not found: found = {k: v for k, v in json.loads(before.read_text()).items() if k not in (*args.only, "environment")}
     seconds = found.setdefault("seconds", {})
     parts = {"cold": cold_rows, "few": lambda: few_rows(found["cold_settings"]), "markets": market_rows, "splits": split_rows}
     for name, make in parts.items():
@@ -238,6 +243,6 @@ if __name__ == "__main__":
         seconds[name] = round(time.perf_counter() - start, 1)
         part.write_text(json.dumps(found))
         print(name, seconds[name], flush=True)
-    facts = dict(seeds={"cold": len(SEEDS), "few": len(SEEDS), "markets": 10, "splits": 5}, tuning=list(TUNING), table=uses.numpy_uses().card["sha256"])
-    records.write_result("recommendation", facts | found)
+    facts = dict(seeds={"cold": len(SEEDS), "few": len(SEEDS), "markets": 10, "splits of 100 files": 20, "splits of all files": 5}, tuning=list(TUNING), table=uses.numpy_uses().card["sha256"])
+    records.write_result("recommendation", found | facts)
     part.unlink()

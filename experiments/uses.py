@@ -1,10 +1,10 @@
-"""Which file of which library uses which NumPy function: the table of lesson 12 -> transfer_course/texts/uses.tsv, functions.tsv, uses.json.
+"""Which file of which library uses which NumPy function: the table of lesson 12 -> transfer_course/texts/uses.tsv, functions.tsv, uses.json, functions_licence.txt.
 
     python experiments/uses.py     # a minute on one core
 
 Read from the Python files of the installed libraries below (their versions are in constraints.txt and in uses.json); nothing of these files is kept but
 their paths and which functions they name. Of NumPy's docstrings the first sentence is kept (BSD-3-Clause). Copies are left out: vendored folders, and
-files whose contents came before.
+files whose contents came before. NumPy's licence is written beside its sentences.
 """
 import ast
 import hashlib
@@ -12,7 +12,7 @@ import inspect
 import json
 import re
 import sys
-from importlib.metadata import version
+from importlib.metadata import files, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -118,6 +118,12 @@ def sentence(name):
     return re.split(r"(?<=[a-z)]\.)\s", text)[0]
 
 
+def licence():
+    """NumPy's own licence, without those of the code that it carries."""
+    path = next(f for f in files("numpy") if f.parts[-2:] == ("licenses", "LICENSE.txt"))
+    return path.read_text(encoding="utf-8").split("\n----")[0].strip() + "\n"
+
+
 if __name__ == "__main__":
     rows, count = enough(read_all())
     names = sorted(count)
@@ -126,8 +132,9 @@ if __name__ == "__main__":
     texts = "name\tcategory\ttext\n" + "".join(f"{n}\t{category(n)}\t{sentence(n)}\n" for n in names)
     write_whole(HOME / "uses.tsv", table)
     write_whole(HOME / "functions.tsv", texts)
+    write_whole(HOME / "functions_licence.txt", "The texts in functions.tsv are first sentences of NumPy's docstrings.\n\n" + licence())
     facts = dict(name="uses", source="Python files of installed libraries, read by experiments/uses.py: which NumPy functions each of them names",
-                 licence="facts; the first sentences of NumPy's docstrings: BSD-3-Clause, Copyright (c) 2005-2026 NumPy Developers",
+                 licence="facts; the first sentences of NumPy's docstrings: BSD-3-Clause, see functions_licence.txt",
                  files=len(rows), functions=len(names), uses=sum(map(len, rows.values())), python=sys.version.split()[0],
                  versions={p: version(p) for p in sorted({"numpy", *PACKAGES.values()})},
                  sha256={f: file_hash(HOME / f, "sha256") for f in ("uses.tsv", "functions.tsv")})

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HOME', 'MOVIELENS', 'SHA256', 'Uses', 'numpy_uses', 'text_vectors', 'read_movielens', 'movielens']
 
-# %% ../nbs/workbench/55-uses.ipynb #28fa3766
+# %% ../nbs/workbench/55-uses.ipynb #f92149c2
 import io
 import json
 import zipfile
@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from .backbones import load
-from .door import door, need
+from .door import Count, door, need
 from .downloads import download
 from .files import cache_dir, file_hash
 from .tasks import Card
@@ -70,13 +70,14 @@ def text_vectors(
     z = torch.cat(z).double().numpy()
     return z / np.linalg.norm(z, axis=1, keepdims=True)
 
-# %% ../nbs/workbench/55-uses.ipynb #8b7a47a7
+# %% ../nbs/workbench/55-uses.ipynb #a29c2998
 MOVIELENS = "https://files.grouplens.org/datasets/movielens/ml-latest-small.zip"
 SHA256 = "696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436"
 
+@door
 def read_movielens(
-    raw,       # the bytes of the zip file
-    least=12): # ratings that a film must have
+    raw, # the bytes of the zip file
+    least: Count() = 12): # ratings that a film must have
     """Who liked which film (four stars or more): a Uses without markets.
 
     The category of a film are its genres, its text is its title and them."""

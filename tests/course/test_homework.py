@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import answers_bias as bias
 import answers_few_labels as few_labels
 import nbformat
 import numpy as np
@@ -381,7 +382,7 @@ WRONG = [
     ("infomax", lambda p: mutual(p, diverse=False), "must score 0, not high"), ("infomax", lambda p: mutual(p, clamp=0.), "nan"), ("infomax", lambda p: mutual(p, sign=-1), "the score must be log 4"), ("infomax", lambda p: mutual(p, torch.log2), "must be log 4|base 2"),
     ("infomax", lambda p: p.max(1).values, "must give one number"),
     ("choose", lambda p: max(p, key=lambda n: p[n].max(1).values.mean()), "very sure of it"), ("choose", lambda p: min(p, key=lambda n: mutual(p[n])), "the other one was chosen"), ("choose", lambda p: 1, "one of the names"),
-    *few_labels.WRONG,
+    *few_labels.WRONG, *bias.WRONG,
 ]
 
 
@@ -415,7 +416,7 @@ RIGHT = {  # the reference solution, with the rounding of single precision
     "masked_losses": lambda f: lambda s, y: f([v.float() for v in s], y), "surgery": single, "pair_loss": single,
     "what_helped": lambda f: lambda *a: {k: narrow(v) if isinstance(v, tuple) else v for k, v in f(*a).items()},
     "coral_loss": single, "recoloured": single, "infomax": single,
-    "reverse_gradient": lambda f: lambda x, s: f(x, s) * (1 + 2e-7), **few_labels.RIGHT}
+    "reverse_gradient": lambda f: lambda x, s: f(x, s) * (1 + 2e-7), **few_labels.RIGHT, **bias.RIGHT}
 
 
 @pytest.mark.parametrize("name", RIGHT)
