@@ -169,7 +169,7 @@ RUNS = [dict(target=t, labels=n, seed=s, strategy=f"probe stage{k}", accuracy=ro
         for t in ("photographs", "mnist_5k") for n in (2, 10) for s in range(5) for k in (1, 2, 3)]
 CELLS = {(k, n): {"a": [0.5] * 5, "b": [0.4] * 5} for k in ("similar", "different") for n in (2, 10)}
 MADE = {"01-scenarios": dict(shifts={"photographs": 0.3, "materials": 0.6, "letters": 2.2, "mnist_5k": 2.4}, runs=RUNS, cells=CELLS, cut=1.,
-                             known={"photographs": "similar", "materials": "similar", "letters": "different", "mnist_5k": "different"}), "02-adaptation": {}, "03-several_tasks": {}, "04-few_labels": {}}
+                             known={"photographs": "similar", "materials": "similar", "letters": "different", "mnist_5k": "different"}), "02-adaptation": {}, "03-several_tasks": {}, "04-few_labels": {}, "05-bias": {}}
 
 
 @pytest.fixture(scope="module")
