@@ -264,15 +264,22 @@ def say(call, said):
     if said: warnings.warn(f"{call}: {'; '.join(said)}", stacklevel=4)
 
 # %% ../nbs/workbench/14-folders.ipynb #ddb13da9
-def folder_task(path, size=160, test=0.2, seed=0, progress=True, cache=True):
-    "As `from_folder`, without a warning. -> the task, and what is to be said."
+def listed(path):
+    """({part: {class: its files}}, what is to be said) of a folder.
+
+    One part, "train", where the folder is not divided."""
     parts, said = _parts_of(path)
-    folders, found = parts or {"train": path}, {}
-    for part, d in folders.items():
+    found = {}
+    for part, d in (parts or {"train": path}).items():
         found[part], more = _classes_in(d)
         said = said + more
-    classes = list(found["train"])
     for part, f in found.items(): _same_classes(found["train"], f, part)
+    return found, said
+
+def folder_task(path, size=160, test=0.2, seed=0, progress=True, cache=True):
+    "As `from_folder`, without a warning. -> the task, and what is to be said."
+    found, said = listed(path)
+    classes = list(found["train"])
     files = {p: _numbered({c: f[c] for c in classes}) for p, f in found.items()}
     if len(files) == 1: files = split_files(*files["train"], test, seed, classes)
     return task_of(path.name, files, classes, size, said, progress, cache)
