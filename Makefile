@@ -20,8 +20,11 @@ RUN     = $(VENV)/bin/python
 STAMP   = $(VENV)/.installed
 NEED   := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 
-# Threads give a core back while they wait: a lesson beside other programs is then slower by their share, not by ten times.
-export OMP_WAIT_POLICY ?= PASSIVE
+# Threads give a core back when they have waited for a moment: a lesson beside other programs is then slower by their share, not by ten times.
+ifndef OMP_WAIT_POLICY
+export OMP_WAIT_POLICY = PASSIVE
+export GOMP_SPINCOUNT ?= 5000
+endif
 
 .PHONY: lab test test-elsewhere export outputs benchmarks site
 .DELETE_ON_ERROR:

@@ -22,10 +22,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler, scale
 
 from transfer_course import classical, records, tabular
 from transfer_course.files import cache_dir
+from transfer_course.tasks import sample_per_class
 
 STRENGTHS = (1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 LABELS, SEEDS, TUNING = (1, 3, 10, 30), range(10), range(100, 103)
@@ -49,9 +50,6 @@ def tradaboost(source, target, C=1.0): return classical.tradaboost(*source, *tar
 WAYS = {"alone": classical.alone, "pooled": classical.pooled, "half and half": half_and_half, "TrAdaBoost": tradaboost, "stacked": classical.stacked}
 
 
-def draw(y, k, rng): return np.concatenate([rng.permutation(np.flatnonzero(y == c))[:k] for c in np.unique(y)])
-
-
 @lru_cache
 def digits(target, seed):
     """Source rows, and the target's rows to learn from, to choose with, and to test with; drawn anew for each seed."""
@@ -67,7 +65,7 @@ def digits(target, seed):
 
 def digit_run(target, way, labels, seed, C, part="test"):
     source, learn, valid, test = digits(target, seed)
-    few = draw(learn[1], labels, np.random.default_rng(seed))
+    few = sample_per_class(learn[1], labels, seed).numpy()
     x, y = valid if part == "valid" else test
     predict = WAYS[way](source, (learn[0][few], learn[1][few]), C=C)
     return float((predict(x) == y).mean())
@@ -130,12 +128,12 @@ def office_rows(archive, draws=OFFICE_DRAWS):
     """Each camera's counts are divided by their sum and scaled by the camera's own mean and spread, as in the published table."""
     counts = {d: from_archive(archive, d) if archive else tabular.office_surf(d) for d in tabular.SURF}
     shares = {d: (x / x.sum(1, keepdims=True), y) for d, (x, y) in counts.items()}
-    scaled = {d: (classical.zscore(x), y) for d, (x, y) in shares.items()}
+    scaled = {d: (scale(x), y) for d, (x, y) in shares.items()}
     rows = []
     for seed in range(draws):
         for s in scaled:
             for t in (t for t in scaled if t != s):
-                i = draw(scaled[s][1], 8 if s == "dslr" else 20, np.random.default_rng(seed))
+                i = sample_per_class(scaled[s][1], 8 if s == "dslr" else 20, seed).numpy()
                 (xs, ys), (xt, yt) = scaled[s], scaled[t]
                 pairs = {way: f(xs[i], ys[i], xt) for way, f in SPACES.items()}
                 own = StandardScaler().fit(shares[s][0])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16"
 
+import language as measured  # language.py beside this file
 import pandas as pd
 import torch
 
@@ -58,13 +59,8 @@ def forgetting(recipe, seed, lr):
 
 def tried(recipe, lr):
     """The validation score of a rate, on the same reviews or sentences as in language.py."""
-    if recipe == "names":
-        train, valid = language.split_entities(language.split_entities(language.entities())[0], seed=100)
-        guess = names_domains.predict_tags(names_domains.learn_tags(backbones.load("minilm"), train[:40], lr, 100, STEPS), [w for w, _ in valid])
-        return dict(score=round(names_domains.entity_f1([t for _, t in valid], guess), 4))
-    task = language.reviews().split(0.2, seed=100)
-    few = language.TextTask("valid", task.x_train, task.y_train, task.x_valid, task.y_valid, task.classes).few_shot(16, 100)
-    return dict(score=round(accuracy(tune(recipe, few, lr, 100), few), 4))
+    if recipe == "names": return measured.tried("entities", lr)
+    return measured.score_on_reviews(lambda few: tune(recipe, few, lr, 100))
 
 
 def main():

@@ -51,15 +51,20 @@ def tuned(method, task, lr, seed):
 
 # --- choosing ---------------------------------------------------------------------------------------------------------
 
+def score_on_reviews(tune):
+    """The validation score of tune(few), a network that learned from 16 labels per class of the training reviews."""
+    task = language.reviews().split(0.2, seed=100)
+    few = language.TextTask("valid", task.x_train, task.y_train, task.x_valid, task.y_valid, task.classes).few_shot(16, 100)
+    return dict(score=round(accuracy(tune(few), few), 4))
+
+
 def tried(method, lr):
     """The validation score of a learning rate."""
     if method == "entities":
         train, valid = language.split_entities(language.split_entities(language.entities())[0], seed=100)
         guess = names_domains.predict_tags(names_domains.learn_tags(backbones.load("minilm"), train[:40], lr, 100, STEPS), [w for w, _ in valid])
         return dict(score=round(names_domains.entity_f1([t for _, t in valid], guess), 4))
-    task = language.reviews().split(0.2, seed=100)
-    few = language.TextTask("valid", task.x_train, task.y_train, task.x_valid, task.y_valid, task.classes).few_shot(16, 100)
-    return dict(score=round(accuracy(tuned(method, few, lr, 100), few), 4))
+    return score_on_reviews(lambda few: tuned(method, few, lr, 100))
 
 
 def best_rates():

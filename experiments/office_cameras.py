@@ -22,13 +22,12 @@ from torch import nn
 
 from transfer_course import backbones, records
 from transfer_course.domains import proxy_distance
+from transfer_course.kinds import keeping_statistics, norms_of
 from transfer_course.transductive import (
     METHODS,
     VALIDATORS,
     adabn,
     entropy,
-    keeping_statistics,
-    norms_of,
     ramp,
     source_only,
 )

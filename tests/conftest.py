@@ -7,6 +7,15 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 
 @pytest.fixture(scope="module")
+def one_home(tmp_path_factory):
+    """All tests of a file share one cache folder, so that what is made is made once."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("TRANSFER_COURSE_HOME", str(tmp_path_factory.mktemp("home")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
 def browser():
     """Headless Chromium of this machine: none is downloaded."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright: pip install -e '.[dev]'")

@@ -1,9 +1,11 @@
 """Transfer learning, measured in front of the reader. Each module is made from the lesson notebook of the same name."""
 import os
 
-# Threads wait for each other without holding a core: else any other program at work makes a lesson many times slower
-# (benchmarks/busy.py). OpenMP reads this once, when torch is loaded, so it stands before everything else.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads that wait for each other look for a moment whether it is their turn, and then give their core back: else any other program at work
+# makes a lesson many times slower (benchmarks/busy.py). OpenMP reads this once, when torch is loaded, so it stands before everything else.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 
 def __getattr__(name):

@@ -6,17 +6,18 @@ Docs: https://transfer-course.github.io/transfer_course/nbs/18-classical.html.md
 
 # %% auto #0
 __all__ = ['classifier', 'alone', 'pooled', 'stacked', 'tradaboost', 'subspace_alignment', 'coral_align', 'transfer_components',
-           'zscore', 'density_ratio', 'effective_sample_size', 'ridge_towards']
+           'density_ratio', 'effective_sample_size', 'ridge_towards']
 
 # %% ../nbs/18-classical.ipynb #0ac42582
 import numpy as np
 import scipy.linalg
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler, scale
 
 from .door import Count, Labels, Positive, door, same_length
-from .tabular import Column, RowWeights, Table, same_columns
+from .tabular import (
+    Column, RowWeights, Table, matrix_power, same_columns)
 
 # %% ../nbs/18-classical.ipynb #fa283d6e
 def classifier(x, y, weight=None, C=1.0):
@@ -84,20 +85,19 @@ def subspace_alignment(
     ps, pt = directions(xs), directions(xt)
     return xs @ ps @ (ps.T @ pt), xt @ pt
 
-def _power(c, p):
-    values, vectors = np.linalg.eigh(c)
-    return (vectors * values ** p) @ vectors.T
-
 @door
 def coral_align(
     xs: Table, xt: Table,  # rows of source N×D and target M×D
-    ridge: Positive = 1.0): # added to both diagonals, so that they can be inverted
+    ridge: Positive = 1.0): # added to both diagonals, in units of their mean variance
     """The source with the target's covariance, N×D, and the target as it is, M×D.
 
     Sun et al. 2016, arXiv:1511.05547."""
     same_columns(xs, xt)
-    cs, ct = (np.cov(x.T) + ridge * np.eye(x.shape[1]) for x in (xs, xt))
-    return xs @ _power(cs, -0.5) @ _power(ct, 0.5), xt
+    def covariance(x):
+        c = np.cov(x.T)
+        return c + ridge * np.trace(c) / len(c) * np.eye(len(c))
+    cs, ct = covariance(xs), covariance(xt)
+    return xs @ matrix_power(cs, -0.5) @ matrix_power(ct, 0.5), xt
 
 # %% ../nbs/18-classical.ipynb #8740c5ea
 @door
@@ -118,11 +118,6 @@ def transfer_components(
     w = scipy.linalg.eigh(kernel @ centred, apart, subset_by_index=[first, size - 1])[1]
     z = kernel @ w
     return z[:n], z[n:]
-
-# %% ../nbs/18-classical.ipynb #944c59fa
-def zscore(x):
-    "Each column with mean 0 and standard deviation 1 (constant ones become 0)."
-    return (x - x.mean(0)) / np.where(x.std(0) > 0, x.std(0), 1)
 
 # %% ../nbs/18-classical.ipynb #500d1221
 @door

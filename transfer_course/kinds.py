@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Cloud', 'Scores', 'Probabilities', 'Loss', 'OneNumber', 'NORMS', 'NormedNet', 'SeveralPictures', 'PictureFunction',
-           'WholeNumbers', 'ViewPairs', 'same_width', 'is_float_rows', 'is_finite', 'as_shares', 'one_dtype']
+           'WholeNumbers', 'ViewPairs', 'same_width', 'is_float_rows', 'is_finite', 'as_shares', 'norms_of',
+           'keeping_statistics', 'one_dtype']
 
 # %% ../nbs/workbench/19-kinds.ipynb #97853ed6
 import re
@@ -96,6 +97,22 @@ def _norms_fix(v):
 
 NormedNet = Kind(_has_norms, "a network with BatchNorm layers", _norms_fix,
                  lambda v: a_type(v, nn.Module), show=type_of)
+
+# %% ../nbs/workbench/19-kinds.ipynb #19bn0001
+def norms_of(net):
+    "The BatchNorm layers of a network, with their momentum: a dict."
+    return {m: m.momentum for m in net.modules() if isinstance(m, NORMS)}
+
+@contextmanager
+def keeping_statistics(net):
+    """In `with keeping_statistics(net):` BatchNorm takes each batch's own statistics.
+
+    As ever in training, but it does not remember them."""
+    norms = norms_of(net)
+    for m in norms: m.momentum = 0.
+    try: yield
+    finally:
+        for m, momentum in norms.items(): m.momentum = momentum
 
 # %% ../nbs/workbench/19-kinds.ipynb #0109d266
 def _is_several(v):

@@ -21,14 +21,15 @@ from torch import nn
 
 from . import features, finetuning, training
 from .backbones import batched, guesses
+from .classical import coral_align
 from .door import Positive, Count, Share, door
 from .kinds import same_width
 from .language import by_length, epochs_for, fused_adamw
 from .probes import CommonScaler, Features, Strengths
 from .tally import said_once
 from .words import (
-    TAGS, WordLists, check_guess, entities, families, first_pieces, split_entities,
-    tag_task, tokenize_words, word_features, word_vectors, words_fit)
+    TAGS, WordLists, check_guess, entities, families, features_of, first_pieces,
+    in_sentences, split_entities, tag_task, tokenize_words, word_vectors, words_fit)
 
 # %% ../nbs/21-names_domains.ipynb #5884f091
 def entity_f1(
@@ -44,16 +45,6 @@ def entity_f1(
     names = ["PER", "LOC", "ORG"]
     found = Evaluator(right, guessed, tags=names, loader="list").evaluate()
     return float(found["overall"]["strict"].f1)
-
-# %% ../nbs/21-names_domains.ipynb #9015954a
-def features_of(sentences): # lists of words
-    "A dict for each word, sentence after sentence."
-    return [word_features(words, i) for words in sentences for i in range(len(words))]
-
-def in_sentences(tags, sentences): # one list of tags for all words; lists of words
-    "The tags of each sentence: a list of lists."
-    tags = iter(tags)
-    return [[next(tags) for _ in words] for words in sentences]
 
 # %% ../nbs/21-names_domains.ipynb #21000006
 def chosen_C(model, x, train):
@@ -156,14 +147,6 @@ def predict_tags(
             tags[i] = [TAGS[k] for k in row[:len(sentences[i])].tolist()]
     return tags
 
-# %% ../nbs/21-names_domains.ipynb #a9b879fa
-def root_of(
-    c,      # covariance D×D
-    power): # 0.5 colours, −0.5 whitens
-    "A power of a covariance matrix."
-    w, v = np.linalg.eigh(c)
-    return v * w**power @ v.T
-
 # %% ../nbs/21-names_domains.ipynb #6fb62b43
 @door
 def coral(
@@ -175,11 +158,8 @@ def coral(
     CORAL: Sun, Feng, Saenko 2016, arXiv:1511.05547."""
     same_width(zs, zt)
     zs, zt = zs.astype(np.float64), zt.astype(np.float64)
-    def covariance(z):
-        c = np.cov(z.T)
-        return c + ridge * np.trace(c) / len(c) * np.eye(len(c))
-    moved = (zs - zs.mean(0)) @ root_of(covariance(zs), -0.5)
-    return (moved @ root_of(covariance(zt), 0.5) + zt.mean(0)).astype(np.float32)
+    moved, _ = coral_align(zs - zs.mean(0), zt - zt.mean(0), ridge)
+    return (moved + zt.mean(0)).astype(np.float32)
 
 # %% ../nbs/21-names_domains.ipynb #bc237356
 def surest(p, n): # shares of classes M×K; how many of each class

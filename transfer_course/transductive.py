@@ -7,13 +7,12 @@ Docs: https://transfer-course.github.io/transfer_course/nbs/07-transductive.html
 # %% auto #0
 __all__ = ['NEEDS_SOURCE', 'METHODS', 'HOW', 'PAIRS', 'VALIDATORS', 'source_only', 'coral', 'distances', 'kernels', 'mmd',
            'Reverse', 'reverse', 'DANN', 'CDAN', 'entropy', 'self_training', 'mcc', 'information_maximisation',
-           'im_coral', 'norms_of', 'keeping_statistics', 'adabn', 'tent', 'ramp', 'forward_with_features', 'Objective',
-           'SourceFree', 'adapt', 'learn', 'finish', 'start', 'mutual_information', 'negative_entropy',
-           'reverse_accuracy', 'CASES', 'digit_net', 'load', 'negatives', 'soft_neighborhood_density', 'union']
+           'im_coral', 'adabn', 'tent', 'ramp', 'forward_with_features', 'Objective', 'SourceFree', 'adapt', 'learn',
+           'finish', 'start', 'mutual_information', 'negative_entropy', 'reverse_accuracy', 'CASES', 'digit_net',
+           'load', 'negatives', 'soft_neighborhood_density', 'union']
 
 # %% ../nbs/07-transductive.ipynb #d7dd949a
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -29,8 +28,9 @@ from .domains import (
     CASES, DOMAINS, load, mnist_to_mnist_m, same_task, union, unlabeled)
 from .door import (
     Count, Flag, Function, OneOf, Pictures, Rate, Seed, Weight, door, need)
-from .kinds import (
-    NORMS, Cloud, Loss, NormedNet, OneNumber, Scores, same_width)
+from transfer_course.kinds import (
+    Cloud, Loss, NormedNet, OneNumber, Scores, keeping_statistics, norms_of,
+    same_width)
 from .measures import soft_neighborhood_density
 from .small import digit_net
 from .tasks import ATask
@@ -187,22 +187,6 @@ def information_maximisation(
 def im_coral(zs, zt, logits, factor=100.): # factor: of CORAL
     "Information maximisation plus a factor times CORAL."
     return information_maximisation(zs, zt, logits) + factor * coral(zs, zt)
-
-# %% ../nbs/07-transductive.ipynb #e189c610
-def norms_of(net):
-    "The BatchNorm layers of a network, with their momentum: a dict."
-    return {m: m.momentum for m in net.modules() if isinstance(m, NORMS)}
-
-@contextmanager
-def keeping_statistics(net):
-    """In `with keeping_statistics(net):` BatchNorm takes each batch's own statistics.
-
-    As ever in training, but it does not remember them."""
-    norms = norms_of(net)
-    for m in norms: m.momentum = 0.
-    try: yield
-    finally:
-        for m, momentum in norms.items(): m.momentum = momentum
 
 # %% ../nbs/07-transductive.ipynb #d0c1e2d9
 @door

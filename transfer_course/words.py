@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['TAGS', 'WordLists', 'entities', 'is_word', 'odd_word', 'check_tags', 'check_guess', 'families', 'split_entities',
-           'first_pieces', 'need_pieces', 'tokenize_words', 'word_vectors', 'words_fit', 'tag_task', 'word_features']
+           'first_pieces', 'need_pieces', 'tokenize_words', 'word_vectors', 'words_fit', 'tag_task', 'word_features',
+           'features_of', 'in_sentences']
 
 # %% ../nbs/workbench/27-words.ipynb #b447996d
 import re
@@ -208,3 +209,13 @@ def word_features(
     return dict(word=w.lower(), form=_form(w), end=w[-3:].lower(), left=left.lower(),
                 right=right.lower(), capital=w[0].isupper(), first=i == 0,
                 next_capital=right[0].isupper())
+
+# %% ../nbs/workbench/27-words.ipynb #27a0f0f0
+def features_of(sentences): # lists of words
+    "A dict for each word, sentence after sentence."
+    return [word_features(words, i) for words in sentences for i in range(len(words))]
+
+def in_sentences(tags, sentences): # one list of tags for all words; lists of words
+    "The tags of each sentence: a list of lists."
+    tags = iter(tags)
+    return [[next(tags) for _ in words] for words in sentences]

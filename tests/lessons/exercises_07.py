@@ -1,7 +1,7 @@
 """Exercises of lesson 07: reference solutions, and wrong ones with a part of the message that each shall get; test_checks.py tries them all."""
 import torch
 
-from transfer_course import transductive
+from transfer_course.kinds import NORMS
 
 
 def my_diagnosis(zs, ys, zt, yt):
@@ -48,10 +48,10 @@ def square(a, b): return (a - b).square().sum()
 def my_coral(zs, zt): return square(cov(zs), cov(zt)) / (4 * zs.shape[1] ** 2)
 
 
-def pass_through(net, x, train=True, reset=True, back=True, momentum=None, passes=1, kinds=transductive.NORMS):
+def pass_through(net, x, train=True, reset=True, back=True, momentum=None, passes=1, kinds=NORMS):
     net.train(train)
     for m in net.modules():
-        if isinstance(m, transductive.NORMS) and not isinstance(m, kinds): m.eval()
+        if isinstance(m, NORMS) and not isinstance(m, kinds): m.eval()
         if isinstance(m, kinds):
             if reset: m.reset_running_stats()
             m.momentum = momentum
@@ -78,7 +78,7 @@ def one_kind_alone(net, x):
 
 def in_parts(net, x):
     for m in net.modules():
-        if isinstance(m, transductive.NORMS): m.reset_running_stats(); m.momentum = None
+        if isinstance(m, NORMS): m.reset_running_stats(); m.momentum = None
     net.train()
     with torch.no_grad():
         for part in x.split(20): net(part)

@@ -2,6 +2,7 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+from sklearn.preprocessing import scale
 
 from transfer_course import classical
 from transfer_course.checks import classical as key
@@ -45,7 +46,7 @@ RIGHT = {"18-1": match, "18-2": tempered, "18-3": carry, "18-4": new_shares}
 
 WRONG = [("18-1", lambda xs, xt: classical.coral_align(xs, xt, ridge=1e-9)[0], "the mean is not"),
          ("18-1", lambda xs, xt: xs - xs.mean(0) + xt.mean(0), "the covariance is not"),
-         ("18-1", lambda xs, xt: classical.zscore(xs) * xt.std(0) + xt.mean(0), "the covariance is not"),
+         ("18-1", lambda xs, xt: scale(xs) * xt.std(0) + xt.mean(0), "the covariance is not"),
          ("18-1", lambda xs, xt: xs, "neither"),
          ("18-1", lambda xs, xt: xt, "shape"),
          ("18-2", lambda w, least: w, "too few"),

@@ -12,6 +12,7 @@ from transfer_course import augment, backbones, data, transductive
 from transfer_course.augment import random_shift
 from transfer_course.data import Task
 from transfer_course.domains import label_shift, open_set, same_task
+from transfer_course.kinds import keeping_statistics, norms_of
 from transfer_course.transductive import (
     DANN,
     adabn,
@@ -21,7 +22,6 @@ from transfer_course.transductive import (
     entropy,
     forward_with_features,
     information_maximisation,
-    keeping_statistics,
     learn,
     mcc,
     mmd,
@@ -311,7 +311,7 @@ def test_tent_moves_scales_and_shifts_alone_and_answers_before_it_learns():
     adapt(net, source, target, source_only, epochs=1, progress=False)
     first, before = copy.deepcopy(net), {k: v.clone() for k, v in net.named_parameters()}
     answers = transductive.tent(net, target.x_train, lr=1e-2, batch_size=32)
-    scales = {id(p) for m in transductive.norms_of(net) for p in m.parameters()}
+    scales = {id(p) for m in norms_of(net) for p in m.parameters()}
     moved = {k for k, p in net.named_parameters() if not torch.equal(p, before[k])}
     assert moved and all(id(dict(net.named_parameters())[k]) in scales for k in moved)
     with torch.no_grad(): expected = first.train()(target.x_train[:32])

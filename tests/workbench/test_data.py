@@ -22,13 +22,7 @@ EMBEDDED = [n for n, kind in data.names().items() if kind == "embedded"]
 FETCHED = [n for n, kind in data.names().items() if kind == "fetched"]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_home(tmp_path_factory):
-    """All tests of this file share one cache folder, so that the digits are parsed once."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("TRANSFER_COURSE_HOME", str(tmp_path_factory.mktemp("home")))
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("one_home")
 
 
 def grey(n=30, side=8, k=3): return torch.arange(n * side * side).reshape(n, 1, side, side).remainder(251).to(torch.uint8), torch.arange(n) % k

@@ -15,12 +15,7 @@ from transfer_course import data, files, pictures
 OFFICE = Path(__file__).parents[2] / "../shared/data/office-caltech-10.tar"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_home(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.setenv("TRANSFER_COURSE_HOME", str(tmp_path_factory.mktemp("home")))
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("one_home")
 
 
 number = iter(range(10**6))

@@ -4,7 +4,7 @@ import torch
 from harness import refused, rows
 from torch import nn
 
-from transfer_course import data, diagram
+from transfer_course import data, diagrams
 from transfer_course.augment import random_views
 from transfer_course.domains import unlabeled
 from transfer_course.small import byol_net, contrastive_net, masked_net
@@ -77,8 +77,8 @@ CALLS = [  # call, error, the sentence begins or holds
     (lambda: byol(byol_net(), augment=3), TypeError, r"augment must be a function of pictures, got int"),
     (lambda: byol(contrastive_net()), ValueError, r"net must have a projection and a predictor.*use small.byol_net"),
     (lambda: judge(pixels, data.load("digits"), labels=0), ValueError, r"k must be a whole number"),
-    (lambda: diagram.sheet(0, 2), ValueError, r"width must be a number above 0, got 0"),
-    (lambda: diagram.picture(diagram.sheet(2, 2)[1], 1, 1, X[0].float()), ValueError, r"image"),
+    (lambda: diagrams.sheet(0, 2), ValueError, r"width must be a number above 0, got 0"),
+    (lambda: diagrams.picture(diagrams.sheet(2, 2)[1], 1, 1, X[0].float()), ValueError, r"image"),
     (lambda: pretext_loss(contrastive_net(), X[:0], simclr()), ValueError, r"x must be uint8 N×C×H×W"),
     (lambda: pretext_loss(contrastive_net(), X[:1], simclr()), ValueError, r"x must be uint8 N×C×H×W of at least 4 pictures, got uint8 \(1, 1, 28, 28\)"),
     (lambda: clusters(Z, 13), ValueError, r"k must be at most 12, the number of rows of z, got 13: take fewer clusters or more pictures"),

@@ -275,7 +275,7 @@ class Terminated(Exception):
     "The sandbox has ended, or was ended because it took too long."
 
 KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS", "OMP_WAIT_POLICY")
+        "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 def surroundings(folder):
     "Environment variables of a sandbox: few of ours, and every home inside its folder."
