@@ -147,7 +147,8 @@ def rebuilt(tensors, facts, name):
     with torch.random.fork_rng(): # weights are drawn, and then filled
         net = build(facts["card"]["name"])
         keep = facts.get("stages", net.stages) # fewer where the trunk was cut
-        if keep == net.stages[:len(keep)]: net.trunk = net.trunk[:len(keep)]
+        if net.stages[:len(keep)] == keep != net.stages:
+            net.trunk = net.trunk[:len(keep)]
         fill(net, tensors, facts, name)
     net.card, net.classes = facts["card"], facts["classes"]
     pre = net.preprocess

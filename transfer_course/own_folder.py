@@ -9,8 +9,6 @@ __all__ = ['example_folder', 'first_word', 'survey', 'seen', 'doubles', 'pixels'
 # %% ../nbs/workbench/51-own_folder.ipynb #51000003
 import shutil
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import torch

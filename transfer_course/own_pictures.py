@@ -168,7 +168,7 @@ def calibration_error(
 def temperature(
     scores: Scores, # N×K of the validation part, before softmax
     y: Labels):     # N class numbers
-    """The number T above 0 for which softmax(scores / T) gives y the highest likelihood.
+    """The number T above 0 for which softmax(scores / T) makes y likeliest.
 
     Guo et al. 2017, arXiv:1706.04599."""
     same_length(scores=scores, y=y)

@@ -1,4 +1,6 @@
 """Lesson 19: right values, against a second formulation or somebody else's library."""
+import re
+import shutil
 import subprocess
 import sys
 
@@ -8,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from transfer_course import backbones, handover, own_folder, own_pictures, sheets
+from transfer_course import backbones, engines, handover, own_folder, own_pictures, sheets, webpage
 from transfer_course.backbone import batched
 from transfer_course.course import UsageError
 from transfer_course.features import one_probe
@@ -254,14 +256,52 @@ def test_onnx_gives_the_same(short, tmp_path):
     pytest.importorskip("onnxruntime")
     cut, _, x, _ = short
     path = handover.to_onnx(cut, tmp_path / "net.onnx", 64, temperature=1.5)
-    run, right = handover.by_onnxruntime(path), (batched(cut, x) / 1.5).softmax(1)
+    run, right = engines.by_onnxruntime(path), (batched(cut, x) / 1.5).softmax(1)
     for n in (1, 2, 30): torch.testing.assert_close(run(x[:n]), right[:n], atol=1e-4, rtol=0)
     pytest.importorskip("openvino")
-    torch.testing.assert_close(handover.by_openvino(path)(x), right, atol=1e-4, rtol=0)
+    torch.testing.assert_close(engines.by_openvino(path)(x), right, atol=1e-4, rtol=0)
 
 
 def test_without_the_package_one_sentence(short, tmp_path, monkeypatch):
-    monkeypatch.setattr(handover, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'transfer_course\[fast\]'"): handover.to_onnx(short[0], tmp_path / "net.onnx", 64)
-    with pytest.raises(UsageError, match="onnxruntime is not installed"): handover.by_onnxruntime(tmp_path / "net.onnx")
-    with pytest.raises(UsageError, match="openvino is not installed"): handover.by_openvino(tmp_path / "net.onnx")
+    with pytest.raises(UsageError, match="onnxruntime is not installed"): engines.by_onnxruntime(tmp_path / "net.onnx")
+    with pytest.raises(UsageError, match="openvino is not installed"): engines.by_openvino(tmp_path / "net.onnx")
+
+
+# --- a page in a browser ------------------------------------------------------------------------------------------------------
+
+def test_a_page_without_the_runtime(given, monkeypatch, tmp_path):
+    monkeypatch.setattr(webpage, "RUNTIME", ("no such file",))
+    with pytest.raises(UsageError, match="npm install onnxruntime-web"): webpage.web_page(given)
+
+
+def test_a_page_without_the_network(given, monkeypatch):
+    monkeypatch.setattr(webpage, "runtime_folder", lambda: given)
+    with pytest.raises(ValueError, match="network.onnx"): webpage.web_page(given)
+
+
+def test_the_page_answers_in_a_browser(short, given, folder):
+    """Opened from the disk, without a server; where there are Chromium and onnxruntime-web."""
+    pytest.importorskip("onnxscript")
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    try: webpage.runtime_folder()
+    except UsageError as e: pytest.skip(str(e))
+    if not chromium: pytest.skip("no Chromium")
+    handover.to_onnx(short[0], given / "network.onnx", 64, temperature=2.0)
+    page_file, path = webpage.web_page(given, "Which < letter?"), folder / "ant" / "day0_0.png"
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(page_file.as_uri())
+        page.wait_for_function("document.getElementById('said').textContent == 'Ready.'", timeout=60000)
+        page.set_input_files("#file", str(path))
+        page.wait_for_function("document.getElementById('said').textContent.includes('%')", timeout=60000)
+        said, title = page.inner_text("#said"), page.inner_text("h1")
+        browser.close()
+    _, shares = handover.predictor(given)(path)
+    seen = {name: int(p) / 100 for name, p in re.findall(r"(\w+) (\d+)%", said)}
+    assert title == "Which < letter?" and set(seen) == set(shares)
+    for name in seen: assert seen[name] == pytest.approx(shares[name], abs=0.1)
+    assert said.startswith("I don't know") == (max(shares.values()) < 0.4)

@@ -42,12 +42,13 @@ def need_sources(got, of, call):
     parted, joined = int((b & ~a).sum()) // 2, int((a & ~b).sum()) // 2
     need(not joined, f"{call}: {joined} pairs of different sources were joined; is it "
                      "the cosine, so that the length of a vector has no say?")
-    need(not parted, f"{call}: {parted} pairs of one source were parted; a chain of near "
-                     "pairs joins its ends as well")
+    need(not parted, f"{call}: {parted} pairs of one source were parted; a chain of "
+                     "near pairs joins its ends as well")
 
+# %% ../../nbs/checks/19-own_pictures.ipynb #c1900023
 @exercise("19-1", "Bring each row to length 1; then `z @ z.T` holds all cosines.",
-          "Pairs with a cosine of at least `least` are the edges of a graph; a source is "
-          "a part of the graph that hangs together.",
+          "Pairs with a cosine of at least `least` are the edges of a graph; a source "
+          "is a part of the graph that hangs together.",
           "`scipy.sparse.csgraph.connected_components(near)` gives their numbers.")
 def sources_check(sources_from):
     need_function(sources_from)
@@ -81,6 +82,20 @@ def slips_of(n, error, goal):
             "fit all points, not the last two alone": two}
 
 # %% ../../nbs/checks/19-own_pictures.ipynb #c1900009
+def need_labels(labels_needed, n, error, goal):
+    "NotYet unless it is the first whole number on the fitted line."
+    call = f"labels_needed({n}, {[round(e, 3) for e in error]}, {goal:.3f})"
+    got = labels_needed(list(n), list(error), goal)
+    need(got is not None, f"{call} gave None, but the errors fall")
+    got, right = need_number(got, call), by_law(n, error, goal)
+    slips = {k: v and np.ceil(v) for k, v in slips_of(n, error, goal).items()}
+    off = abs(got - np.ceil(right)) > 1 + 1e-6 * right
+    need(not off, f"{call} gave {got:g}: "
+         f"{why_wrong(got, slips) or 'the fitted line reaches the goal elsewhere'}")
+    need(got == round(got) and got >= right - 1e-6 * right,
+         f"{call} gave {got:g}: the first whole number that reaches the goal")
+
+# %% ../../nbs/checks/19-own_pictures.ipynb #c1900024
 @exercise("19-2", "`np.polyfit(np.log(n), np.log(error), 1)` gives slope and height.",
           "Solve log(goal) = slope · log(n) + height for n.",
           "Round up: 17.2 labels are not enough with 17. A slope of 0 or more never "
@@ -89,17 +104,7 @@ def labels_check(labels_needed):
     need_function(labels_needed)
     for _ in range(4):
         rng = np.random.default_rng(random.randrange(10**6))
-        n, error, goal = falling(rng)
-        call = f"labels_needed({n}, {[round(e, 3) for e in error]}, {goal:.3f})"
-        got = labels_needed(list(n), list(error), goal)
-        need(got is not None, f"{call} gave None, but the errors fall")
-        got, right = need_number(got, call), by_law(n, error, goal)
-        slips = {k: v and np.ceil(v) for k, v in slips_of(n, error, goal).items()}
-        off = abs(got - np.ceil(right)) > 1 + 1e-6 * right
-        need(not off, f"{call} gave {got:g}: "
-             f"{why_wrong(got, slips) or 'the fitted line reaches the goal elsewhere'}")
-        need(got == round(got) and got >= right - 1e-6 * right,
-             f"{call} gave {got:g}: the first whole number that reaches the goal")
+        need_labels(labels_needed, *falling(rng))
     flat = labels_needed([2, 4, 8], [0.4, 0.42, 0.45], 0.2)
     need(flat is None, "where the errors rise with more labels no number will do, "
                        f"got {flat!r}")
@@ -155,6 +160,22 @@ def least_threshold(p, y, most):
     return next((t for t in np.unique(p.max(1)) if keeps(p, y, t, most)), None)
 
 # %% ../../nbs/checks/19-own_pictures.ipynb #c1900015
+def need_least_sure(least_sure, p, y, most):
+    "NotYet unless it is the lowest threshold that keeps to the share; or None."
+    right, call = least_threshold(p, y, most), f"least_sure(p, y, {most})"
+    got = least_sure(p.copy(), y.copy(), most)
+    if right is None: return need(got is None, f"{call}: no threshold keeps to it")
+    need(got is not None, f"{call} gave None, but a threshold keeps to it")
+    got = need_number(got, call)
+    good = keeps(p, y, got, most)
+    need(good is not None, f"{call} gave {got:.3f}: nothing is answered")
+    need(good, f"{call} gave {got:.3f}: of the answered, more than {most:.0%} are "
+               "wrong")
+    ok, best = (p.max(1) >= got).sum(), (p.max(1) >= right).sum()
+    need(ok == best, f"{call} gave {got:.3f}: {ok} are answered, and {best} could "
+                     "be, with a lower threshold")
+
+# %% ../../nbs/checks/19-own_pictures.ipynb #c1900025
 @exercise("19-4", "Try the highest probabilities themselves as thresholds, from below.",
           "For each: which are answered, and what share of *those* is wrong?",
           "The first that keeps to it is the answer; the share of all pictures is "
@@ -163,20 +184,7 @@ def sure_check(least_sure):
     need_function(least_sure)
     for most in (0.05, 0.15, 0.3, 0.95):
         rng = np.random.default_rng(random.randrange(10**6))
-        p, y = unsure_answers(rng)
-        right, call = least_threshold(p, y, most), f"least_sure(p, y, {most})"
-        got = least_sure(p.copy(), y.copy(), most)
-        if right is None: need(got is None, f"{call}: no threshold keeps to it")
-        if right is None: continue
-        need(got is not None, f"{call} gave None, but a threshold keeps to it")
-        got = need_number(got, call)
-        good = keeps(p, y, got, most)
-        need(good is not None, f"{call} gave {got:.3f}: nothing is answered")
-        need(good, f"{call} gave {got:.3f}: of the answered, more than {most:.0%} are "
-                   "wrong")
-        ok, best = (p.max(1) >= got).sum(), (p.max(1) >= right).sum()
-        need(ok == best, f"{call} gave {got:.3f}: {ok} are answered, and {best} could "
-                         "be, with a lower threshold")
+        need_least_sure(least_sure, *unsure_answers(rng), most)
     p, y = np.tile([[0.7, 0.3]], (6, 1)), np.ones(6, int)
     need(least_sure(p, y, 0.2) is None, "where all answers are wrong, no threshold "
                                         "keeps to it: None")
@@ -187,11 +195,11 @@ WORDS = ("double", "source", "missing", "size")
 
 def sound_table(rng):
     "A row for each picture of three classes, with nothing wrong."
-    rows = [dict(name=c, source=f"{c}/visit{s}", part=part, width=int(rng.choice([96, 128])),
-                 hash=f"{rng.integers(2**40):010x}")
+    part_of = ["train", "train", "train", "valid", "test", "test"] # of each visit
+    rows = [dict(name=c, source=f"{c}/visit{s}", part=part,
+                 width=int(rng.choice([96, 128])), hash=f"{rng.integers(2**40):010x}")
             for c in ("ant", "bee", "fly")
-            for part, visits in (("train", (0, 1, 2)), ("valid", (3,)), ("test", (4, 5)))
-            for s in visits for _ in range(3)]
+            for s, part in enumerate(part_of) for _ in range(3)]
     table = pd.DataFrame(rows)
     table.loc[table.groupby("name").head(1).index, "width"] = 96
     table.loc[table.groupby("name").tail(1).index, "width"] = 128
@@ -220,8 +228,8 @@ def spoilt(table, words, rng):
 # %% ../../nbs/checks/19-own_pictures.ipynb #c1900019
 CASES = [(), *((w,) for w in WORDS), ("double", "missing"), ("source", "size"), WORDS]
 
-@exercise("19-5", "`table.groupby(\"hash\").part.nunique()` counts the parts of a file.",
-          "A copy within one part is no fault, and a source with many pictures is none.",
+@exercise("19-5", "`table.groupby('hash').part.nunique()` counts the parts of a file.",
+          "A copy within one part is no fault, nor is a source with many pictures.",
           "For the size: one width per class, and more than one width in all.")
 def faults_check(faults):
     need_function(faults)
@@ -229,7 +237,8 @@ def faults_check(faults):
         rng = np.random.default_rng(random.randrange(10**6))
         table = spoilt(sound_table(rng), words, rng)
         got = faults(table.copy())
-        need(isinstance(got, (set, frozenset)), f"a set of words was expected, got {got!r}")
+        need(isinstance(got, (set, frozenset)),
+             f"a set of words was expected, got {got!r}")
         more, less = got - set(words), set(words) - got
         here = f"a folder with {' and '.join(words) or 'nothing wrong'}"
         strange = more - set(WORDS)
