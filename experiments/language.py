@@ -1,8 +1,8 @@
-"""Layers, domains, reviews and entities with MiniLM, what trains the network -> nbs/results/language.json; all of SST-2 -> language_sst2.json
+"""Layers, reviews and entities with MiniLM, what trains the network -> nbs/results/language.json; all of SST-2 -> language_sst2.json
 
     python experiments/language.py                      # about half an hour on one core; killed and started again, it goes on
     python experiments/language.py --bf16               # trains in bfloat16, faster on a processor that has it
-    python experiments/language.py --parts reviews      # some parts only: layers domains reviews recipes entities
+    python experiments/language.py --parts reviews      # some parts only: layers reviews recipes entities
     python experiments/language.py --sst2 FOLDER        # train.tsv, dev.tsv and test.tsv: sentence, tab, 0 or 1; and nothing else is measured
 
 Learning rates are chosen on a validation part of the training reviews (or sentences), with a seed that is not used afterwards. No test label
@@ -30,7 +30,7 @@ SEEDS = range(5)
 LABELS = (4, 16, 64)
 SENTENCES = (10, 40, "all")
 DOMAINS = ("films", "restaurants", "gadgets")
-RATES = {"fine-tuned": (1e-4, 3e-4, 1e-3), "LoRA": (1e-3, 3e-3, 1e-2), "random weights": (3e-4, 1e-3), "entities": (3e-4, 1e-3)}
+RATES = {"fine-tuned": (1e-4, 3e-4, 1e-3), "LoRA": (1e-3, 3e-3, 1e-2), "random weights": (1e-4, 3e-4, 1e-3), "entities": (3e-4, 1e-3)}
 MEASURED = {"fine-tuned": LABELS, "LoRA": (16, 64), "random weights": (64,)}  # labels per class; the slow ones at few
 STEPS = 32
 
@@ -105,22 +105,6 @@ def layers(target, stage, seed):
     z, y = extract(net(), list(t.text))[stage], t.label.to_numpy() if target == "sentiment" else t.domain.map(DOMAINS.index).to_numpy()
     i, j = train_test_split(np.arange(len(y)), test_size=0.25, stratify=y, random_state=seed)
     return dict(accuracy=round(features.linear_probe(z[i], y[i], seed=seed).score(z[j], y[j]), 4))
-
-
-def domains(source, target, method, seed):
-    """Trained on four fifths of the source's reviews, tested on all of the target's, whose labels are not used."""
-    t, stage = table(), best_stage()
-    z = dict(zip(t.id, extract(net(), list(t.text), [stage])[stage].numpy()))
-    a, b = (t[t.domain == d] for d in (source, target))
-    a = a.groupby("label").sample(frac=0.8, random_state=seed)
-    zs, zt, ys, yt = np.stack([z[i] for i in a.id]), np.stack([z[i] for i in b.id]), a.label.to_numpy(), b.label.to_numpy()
-    if method == "TF-IDF": score = language.bag_of_words().fit(a.text, ys).score(b.text, yt)
-    elif method == "self-training": score = names_domains.self_train(zs, ys, zt).score(zt, yt)
-    elif method == "target's own labels":
-        i, j = train_test_split(np.arange(len(yt)), test_size=0.2, stratify=yt, random_state=seed)
-        score = features.linear_probe(zt[i], yt[i]).score(zt[j], yt[j])
-    else: score = features.linear_probe(names_domains.coral(zs, zt) if method == "CORAL" else zs, ys).score(zt, yt)
-    return dict(accuracy=round(score, 4))
 
 
 def reviews(method, labels, seed, lr):
@@ -216,8 +200,6 @@ def tune_sst2(task, method, lr, epochs):
 def cells(part, lr):
     """The cells of a part, seed after seed; on the reviews LoRA and random weights come last."""
     rows = {"layers": lambda i: [dict(target=t, stage=s) for t in ("sentiment", "domain", "entity type") for s in net().stages],
-            "domains": lambda i: [dict(source=a, target=b, method=m) for a in DOMAINS for b in DOMAINS if a != b
-                                  for m in ("TF-IDF", "source only", "self-training", "CORAL", "target's own labels")],
             "reviews": lambda i: [dict(method=m, labels=k, lr=lr.get(m)) for m in MEASURED for k in MEASURED[m]],
             "recipes": lambda i: [dict(recipe=r, lr=lr["fine-tuned"]) for r in ("one rate", "gradual unfreezing")],
             "entities": lambda i: [dict(method=m, sentences=n, lr=lr["entities"]) for n in SENTENCES for m in ("fine-tuned", "random weights")
@@ -226,7 +208,7 @@ def cells(part, lr):
     return sorted(found, key=lambda c: ("LoRA", "random weights").index(c["method"]) + 1 if part == "reviews" and c["method"] in ("LoRA", "random weights") else 0)
 
 
-PARTS = dict(layers=layers, domains=domains, reviews=reviews, recipes=recipes, entities=entities)
+PARTS = dict(layers=layers, reviews=reviews, recipes=recipes, entities=entities)
 
 
 def one(part, **cell): return PARTS[part](**cell)

@@ -37,7 +37,7 @@ CAMERAS = {"amazon": "shop", "caltech10": "Caltech", "dslr": "SLR camera", "webc
 PAIRS = [("amazon", "webcam"), ("webcam", "amazon"), ("amazon", "dslr"), ("caltech10", "amazon"), ("webcam", "caltech10"), ("caltech10", "webcam")]
 SKIPPED = ("RandConv",)  # there are no pictures here, only features
 NAMES = [m for m in METHODS if m not in SKIPPED]
-SETTINGS = {m: w for m, (_, w) in METHODS.items()}
+SETTINGS = {m: w for m, (_, w) in METHODS.items()} | {"IM": 1.}  # its only weight, when this was measured
 
 
 def files_in(place):

@@ -14,7 +14,7 @@ from zlib import crc32
 import numpy as np
 import torch
 
-from .files import cache_dir, locked, write_whole, writing
+from .files import cache_dir, kept, locked, write_whole, writing
 
 # %% ../nbs/workbench/38-feature_cache.ipynb #264c3e8d
 NO_CACHE = ("make room or set TRANSFER_COURSE_HOME to a folder of yours; "
@@ -55,7 +55,7 @@ class FeatureCache:
         "Believe the note if the file agrees with it; else nothing is done yet."
         self.width = self.done = self.crc = 0
         try:
-            note = json.loads(self.note.read_text())
+            note = json.loads(path.with_suffix(".json").read_text())
             if (note["key"], note["rows"]) != (self.key, self.rows): return
             self.width, done = int(note["width"]), int(note["done"])
             if self.checksum(path, done) == note["crc"]:
@@ -63,11 +63,15 @@ class FeatureCache:
         except (OSError, ValueError, TypeError, KeyError): pass
 
     def read(self):
-        "The features, memory-mapped; None if the file is missing, damaged or foreign."
-        self.recall(self.path)
-        if self.done != self.rows: return None
-        if self.path.stat().st_size != self.size(self.rows): return None
-        return torch.from_numpy(np.load(self.path, mmap_mode="c"))
+        """The features, memory-mapped; None if the file is missing, damaged or foreign.
+
+        One's own file is asked first, then that of the shared folder."""
+        for path in dict.fromkeys([self.path, kept("features", self.path.name)]):
+            self.recall(path)
+            if self.done != self.rows: continue
+            if path.stat().st_size == self.size(self.rows):
+                return torch.from_numpy(np.load(path, mmap_mode="c"))
+        return None
 
     def rewind(self, rows):
         "Forget the rows of the unfinished file beyond so many."

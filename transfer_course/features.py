@@ -1,4 +1,4 @@
-"""Take a network that somebody else has trained, cut off its last layer, and train one small layer of your own: five labels per class and a few seconds tell eight materials apart. There are traps on the way, and we walk into each of them; one of them was laid by this course.
+"""Take a network that somebody else has trained, cut off its last layer, and train one small layer of your own: five labels per class and a few seconds tell eight materials apart. There are traps on the way, and we walk into each of them.
 
 Docs: https://transfer-course.github.io/transfer_course/nbs/03-features.html.md"""
 

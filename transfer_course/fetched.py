@@ -7,6 +7,7 @@ __all__ = ['DIGITS']
 
 # %% ../nbs/workbench/15-fetched.ipynb #96f725da
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torchvision import datasets
 from tqdm import tqdm
 
 from .downloads import download
-from .files import cache_dir, cached, extract
+from .files import cached, extract, kept
 from .folders import folder_task
 from .pictures import fit_square
 from .tasks import TABLE, Card, Task, card_of, stratified
@@ -31,7 +32,11 @@ class RemoteFile:
 
     def path(self):
         "Where it lies in the cache folder."
-        return cache_dir() / "downloads" / self.folder / self.url.split("/")[-1]
+        return kept("downloads", self.folder, self.url.split("/")[-1])
+
+    def root(self):
+        "The folder `downloads` that it lies in: one's own, or the shared one."
+        return self.path().parents[len(PurePath(self.folder).parts)]
 
 FILES = {name: [RemoteFile(**f) for f in facts["files"]]
          for name, facts in TABLE["sets"].items() if "files" in facts}
@@ -50,7 +55,7 @@ def unpacked(name):
     for path, file in zip(fetch_files(name), FILES[name]):
         here = path.parent
         if file.gives and not (here / file.gives).exists(): extract(path, here)
-    return cache_dir() / "downloads"
+    return FILES[name][0].root()
 
 # %% ../nbs/workbench/15-fetched.ipynb #dce8e7d6
 DIGITS = list("0123456789")

@@ -23,7 +23,7 @@ from .course import renamed, renamed_arguments
 from .door import (
     Count, Dropout, Flag, Function, Number, Place, Rate, Seed, Weight, door, need)
 from .frozen import (
-    Change, OldHead, RateRatio, join_logs, seen_plan, split_at, without_frozen)
+    Change, OldHead, RateRatio, join_logs, seen_plan, without_frozen)
 from .tally import said_once
 from .training import Trainable, accuracy, fit, loader
 

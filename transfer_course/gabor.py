@@ -1,4 +1,4 @@
-"""A formula from 1946 describes what networks learn to see first. You test how far that is true, and what the formula is worth on a real task where no network is trained at all.
+"""A formula from 1946 is said to describe what networks learn to see first. You test how far that is true, and what the formula is worth on a real task where no network is trained at all.
 
 Docs: https://transfer-course.github.io/transfer_course/nbs/02-gabor.html.md"""
 

@@ -1,4 +1,4 @@
-"""A network that was trained on a billion pairs of sentences learns your task from a handful of labels. Here you look inside it, and measure how many labels it takes, against a method that only counts words.
+"""A network that was trained on a billion pairs of sentences helps with your task from few labels on. Here you look inside it, and measure how many it takes, against a method that only counts words.
 
 Docs: https://transfer-course.github.io/transfer_course/nbs/09-language.html.md"""
 

@@ -1,4 +1,4 @@
-"""A network that has seen other pictures before learns yours from fewer labels and in less time. Here you measure how much it gains, and when no number can honestly be given.
+"""A network that has seen other pictures before may learn yours from fewer labels and in less time. Here you measure how much it gains, and see where no number can honestly be given.
 
 Docs: https://transfer-course.github.io/transfer_course/nbs/01-learning_curves.html.md"""
 

@@ -359,15 +359,15 @@ METHODS = {  # name: (function of the network -> loss, its setting)
     "RandConv": (lambda net: source_only, 0.5),  # share of filtered pictures
     "AdaBN": (lambda net: source_only, 0.),
     "TENT": (lambda net: source_only, 1e-4),     # learning rate of the second part
-    "self-training": (lambda net: self_training, 0.3),
+    "self-training": (lambda net: self_training, 10.),
     "MMD": (lambda net: mmd, 1.),
     "CORAL": (lambda net: coral, 100.),
     "DANN": (lambda net: DANN(net.width), 0.3),
     "CDAN": (CDAN, 0.3),
-    "MCC": (lambda net: mcc, 3.),
-    "IM": (lambda net: information_maximisation, 1.),
+    "MCC": (lambda net: mcc, 1.),
+    "IM": (lambda net: information_maximisation, 0.3),
     "IM + CORAL": (lambda net: im_coral, 100.),  # factor of CORAL within the sum
-    "SHOT-IM": (lambda net: source_only, 0.3),   # of the rate, in the second part
+    "SHOT-IM": (lambda net: source_only, 0.03),  # of the rate, in the second part
     "oracle": (lambda net: source_only, 0.)}
 
 # %% ../nbs/07-transductive.ipynb #bab04838
@@ -412,7 +412,6 @@ HOW = {  # name of a pair: arguments of `adapt`
     "day → night": dict(epochs=10, lr=1e-3, batch_size=32, augment=training.crop_flip)}
 PAIRS = {pair: (DOMAINS[pair], how) for pair, how in HOW.items()}
 
-# %% ../nbs/07-transductive.ipynb #c5832907
 def start(
     pair,    # a name in PAIRS
     seed=0): # of the random weights

@@ -1,4 +1,4 @@
-"""Nobody has labels: not you, and not whoever came before you. A network that has only looked at other pictures still sorts yours better than one that starts from nothing. Here you measure by how much, and when it does not.
+"""Nobody has labels: not you, and not whoever came before you. A network that has only looked at other pictures sorts yours better than one that starts from nothing. Here you measure by how much, how much of that is only time, and when it fails.
 
 Docs: https://transfer-course.github.io/transfer_course/nbs/08-unsupervised.html.md"""
 

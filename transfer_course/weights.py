@@ -19,7 +19,7 @@ from safetensors import safe_open
 
 from .door import OneOf, door, need
 from .downloads import download
-from .files import cache_dir, file_hash
+from .files import file_hash, kept
 
 # %% ../nbs/workbench/21-weights.ipynb #b48ecfa9
 WEIGHTS = { # name: the package that brings it, the file, its sha256
@@ -99,7 +99,7 @@ def fetched_path(
     from torchvision.models import get_model_weights
     file = get_model_weights(name).DEFAULT.url.rsplit("/", 1)[1]
     digits = file.rsplit("-", 1)[1].removesuffix(".pth")
-    return cache_dir() / "weights" / file, digits
+    return kept("weights", file), digits
 
 def check_fetched(
     name): # a torchvision name

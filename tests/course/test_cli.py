@@ -188,3 +188,22 @@ def test_doctor_on_this_machine(capsys):
     rows = [line.split(None, 2) for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert {"python", "packages", "device", "memory", "embedded", "fetched", "lesson"} <= {r[0] for r in rows}
     assert not [r for r in rows if r[0] in ("embedded", "lesson", "data") and r[1] == "NO"]
+
+
+# --- a class on one server --------------------------------------------------------------------------------------------------
+
+def test_a_class_that_fits(monkeypatch):
+    monkeypatch.delenv("TRANSFER_COURSE_SHARED", raising=False)
+    rows = cli.class_rows(10, memory=16, cores=4)
+    assert [r[1] for r in rows] == ["ok", "ok", "--"] and "12 GB" in rows[0][2] and "TRANSFER_COURSE_SHARED" in rows[2][2]
+
+
+def test_a_class_that_is_too_large():
+    rows = cli.class_rows(30, memory=8, cores=2)
+    assert [r[1] for r in rows[:2]] == ["NO", "--"] and "let 6 work at once" in rows[0][2] and "15 times" in rows[1][2]
+
+
+@pytest.mark.parametrize("n", ["0", "-1", "two", "1.5", ""])
+def test_a_class_is_counted(n, capsys):
+    with pytest.raises(SystemExit): cli.main(["doctor", f"--class={n}"])
+    assert "whole number" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from transfer_course import backbones, data, downloads, feature_cache, features, files, training
+from transfer_course import backbones, checks, data, downloads, feature_cache, features, files, training
 from transfer_course.programs import cli
 
 NOBODY = 65534
@@ -210,3 +210,83 @@ def test_doctor_and_fetch_say_it_too(monkeypatch, capsys):
 def test_what_could_be_meant(f, name, words):
     with pytest.raises(ValueError) as e: f(name)
     assert str(e.value).endswith(words)
+
+
+# --- a folder that a teacher filled for a class ---------------------------------------------------------------------------
+
+@pytest.fixture
+def filled(home, monkeypatch):
+    """A shared folder with the features of six pictures and an array; the student's own folder is empty."""
+    net = backbones.course_net()
+    want = features.extract(net, X).clone(), files.cached("numbers", lambda: {"n": np.arange(3)})["n"]
+    shared = home.rename(home.with_name("shared"))
+    for path in shared.rglob("*"): path.chmod(0o755 if path.is_dir() else 0o644)
+    home.mkdir()
+    home.chmod(0o777)
+    monkeypatch.setenv("TRANSFER_COURSE_SHARED", str(shared))
+    return shared, net, want
+
+
+def refuse(*args, **kwargs): raise AssertionError("this was computed anew")
+
+
+def test_what_a_class_shares_is_read(filled, home, somebody_else, monkeypatch):
+    shared, net, (z, n) = filled
+    before = {p: p.stat().st_mtime_ns for p in shared.rglob("*")}
+    monkeypatch.setattr("transfer_course.cache.stream", refuse)
+    assert torch.equal(features.extract(net, X), z) and files.cached("numbers", refuse)["n"].tolist() == n.tolist()
+    assert {p: p.stat().st_mtime_ns for p in shared.rglob("*")} == before and not [p for p in home.rglob("*") if p.is_file()]
+
+
+def test_what_the_class_does_not_share_is_made_in_ones_own_folder(filled, home, somebody_else):
+    shared, net, _ = filled
+    there = sorted(shared.rglob("*"))
+    features.extract(net, X[:4])
+    files.cached("others", lambda: {"n": np.arange(2)})
+    assert sorted(shared.rglob("*")) == there and len(list((home / "features").glob("*.npy"))) == 1 and (home / "arrays" / "others.npz").exists()
+
+
+def test_a_damaged_file_of_the_class_is_made_again(filled, home, somebody_else):
+    shared, net, (z, _) = filled
+    os.seteuid(0)
+    path = next((shared / "features").glob("*.npy"))
+    path.write_bytes(path.read_bytes()[:-4])
+    os.seteuid(NOBODY)
+    assert torch.equal(features.extract(net, X), z) and list((home / "features").glob("*.npy"))
+
+
+def test_a_class_of_three_users(filled, home):
+    """Each with a user id and a folder of its own: all read the one shared file, and nobody hears a word of Python."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0: pytest.skip("only root can become somebody else")
+    shared, net, (z, _) = filled
+    for uid in (61001, 61002, 61003):
+        own = home / str(uid)
+        own.mkdir()
+        os.chown(own, uid, uid)
+        with pytest.MonkeyPatch.context() as m:
+            m.setenv("TRANSFER_COURSE_HOME", str(own))
+            os.seteuid(uid)
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")
+                    assert torch.equal(features.extract(net, X), z)
+                checks.remember(checks.Report("01-1", True, ""))
+            finally: os.seteuid(0)
+        assert not list((own / "features").glob("*.npy"))
+    assert not list(shared.rglob("solved.json")) and len(list(home.rglob("solved.json"))) == 3
+
+
+@pytest.mark.parametrize("named", ["shared", "'/srv/course'"])
+def test_a_shared_folder_is_named_whole(home, monkeypatch, named):
+    monkeypatch.setenv("TRANSFER_COURSE_SHARED", named)
+    with pytest.raises(OSError) as e: files.kept("arrays", "a.npz")
+    told(e, "TRANSFER_COURSE_SHARED", "set it to a folder that is filled")
+
+
+def test_the_doctor_names_the_shared_folder(filled, monkeypatch, home):
+    shared, *_ = filled
+    assert str(shared) in str(cli.shared_row()) and cli.shared_row()[1] == "ok"
+    monkeypatch.setenv("TRANSFER_COURSE_SHARED", str(shared / "nothing"))
+    assert cli.shared_row()[1] == "NO"
+    monkeypatch.delenv("TRANSFER_COURSE_SHARED")
+    assert cli.shared_row() is None
