@@ -1,6 +1,6 @@
 """Bias that travels: composed CVs from one industry to another, mends with and without proxies; shortcuts in pictures -> nbs/results/bias.json.
 
-    python experiments/bias.py [--minutes 7]     # about 20 minutes on one core in all; goes on where it was
+    python experiments/bias.py [--minutes 7]     # about 15 minutes on one core in all; goes on where it was
 
 Settings (how strongly a head is held at its start; the C of a probe; the rate of fine-tuning) are chosen on draws of their own, the same number of values for every way; never on test rows.
 """
