@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from .backbone import ABackbone, check_stage, evaluating
 from .door import (
-    Count, Flag, Kind, Pictures, door, is_whole, need)
+    Count, Flag, Kind, OneOf, Pictures, door, is_whole, need)
+from .engines import ENGINE, running
 from .feature_cache import FeatureCache
 from .files import WriteError
 from .kinds import one_dtype
@@ -113,11 +114,14 @@ def finite(z, first, stage):
 
 # %% ../nbs/workbench/32-cache.ipynb #9b7d06bb
 def stream(net, x, stages, batch_size, start=0, progress=True, how="mean"):
-    "Features batch by batch, from item `start` on: lists of N×D, one for each stage."
+    """Features batch by batch, from item `start` on: lists of N×D, one for each stage.
+
+    By the engine that `running` has set, or by PyTorch."""
+    see = ENGINE.get() or each_stage
     with tqdm(total=len(x), initial=start, desc="features", unit="item", leave=False,
               disable=None if progress else True) as bar:
         for batch in pieces(x, batch_size, start):
-            zs = each_stage(net, batch, stages, how)
+            zs = see(net, batch, stages, how)
             yield [finite(z, bar.n, s) for s, z in zip(stages, zs)]
             bar.update(len(batch))
 
@@ -182,22 +186,24 @@ def cache_keys(
     net,     # a Backbone
     x,       # pictures or sentences
     stages,  # names of stages
-    how="mean"): # how a map becomes one row
+    how="mean", # how a map becomes one row
+    engine="torch"): # what computes it: the last digits of others differ
     "The name of the cache file for each stage: a dict."
     weights = weights_keys(net, max(stages, key=net.stages.index))
     facts = [FORMAT, fingerprint(x), preprocess_key(net)] + [how] * (how != "mean")
+    facts += [engine] * (engine != "torch")
     texts = {s: json.dumps([*facts, s, weights[s]]) for s in stages}
     return {s: hashlib.sha256(t.encode()).hexdigest()[:40] for s, t in texts.items()}
 
 # %% ../nbs/workbench/32-cache.ipynb #15d9a5ed
 SAID = set() # what was said once
 
-def keys_if_told(net, x, stages, how="mean"):
+def keys_if_told(net, x, stages, how="mean", engine="torch"):
     "The names of the cache files; None, said once, where a change would not be seen."
     try:
         if has_changing_hook(net, lambda: each_stage(net, take(x, 0, 1), stages)):
             raise CantTell("a forward hook that changes it")
-        return cache_keys(net, x, stages, how)
+        return cache_keys(net, x, stages, how, engine)
     except CantTell as e: why = f"the features are not kept: the network holds {e}"
     if why not in SAID:
         warnings.warn(f"{why}, and a change in that would not be seen", stacklevel=6)
@@ -297,19 +303,23 @@ def extract_stages(
     batch_size: Count() | None = None, # items at a time, None: see `fitting`
     cache: Flag = True,     # keep the result in the cache folder, and look for it there
     progress: Flag = True,  # show a progress bar
-    pool: Pooling = "mean"): # "max", or k: the means of the tiles of a k×k grid
+    pool: Pooling = "mean", # "max", or k: the means of the tiles of a k×k grid
+    engine: OneOf("torch", "onnx", "openvino") = "torch"): # see `extract`
     "As `extract`, at several stages from one pass: a dict {stage: N×D}."
     if not isinstance(stages, (list, tuple, type(None))) or stages == []:
         raise TypeError(f"stages must be a list of names, got {stages!r}: "
                         "such as ['stage5', 'top']")
     stages = [check_stage(net, s) for s in stages or net.stages]
+    need(engine == "torch" or not isinstance(net, TextBackbone), "engine must be "
+         f"'torch' for a network that reads sentences, got {engine!r}: leave it out")
     x = check_request(net, x, size, pool)
     with resizing(net, size), evaluating(net), one_dtype(), notes_into({}):
         batch_size = batch_size or fitting(net, x)
-        if cache and (keys := keys_if_told(net, x, stages, pool)):
-            return from_caches(keys, net, x, batch_size, progress, pool)
-        batches = zip(*stream(net, x, stages, batch_size, 0, progress, pool))
-        return dict(zip(stages, map(torch.cat, batches)))
+        keys = keys_if_told(net, x, stages, pool, engine) if cache else None
+        with running(engine, each_stage.__wrapped__):
+            if keys: return from_caches(keys, net, x, batch_size, progress, pool)
+            batches = zip(*stream(net, x, stages, batch_size, 0, progress, pool))
+            return dict(zip(stages, map(torch.cat, batches)))
 
 # %% ../nbs/workbench/32-cache.ipynb #d8ba4806
 @door
@@ -321,15 +331,18 @@ def extract(
     batch_size: Count() | None = None, # items at a time: speed and memory, nothing else
     cache: Flag = True,     # keep the result in the cache folder, and look for it there
     progress: Flag = True,  # show a progress bar
-    pool: Pooling = "mean"): # "max", or k: the means of the tiles of a k×k grid
+    pool: Pooling = "mean", # "max", or k: the means of the tiles of a k×k grid
+    engine: OneOf("torch", "onnx", "openvino") = "torch"): # what computes
     """Features N×D (float32) of pictures or sentences at a stage of a frozen network.
 
     Computed a batch at a time and kept in a memory-mapped .npy file under a key of
     weights, data, stage, preprocessing and pooling. Killed half-way, the next call goes
     on where it was; a damaged or foreign file is made again. A dataset is read twice,
-    once for its key; labels beside its pictures are left out. TypeError or ValueError,
-    one sentence, for what can't work. Donahue et al. 2014, arXiv:1310.1531; Razavian
-    et al. 2014, doi:10.1109/CVPRW.2014.131."""
+    once for its key; labels beside its pictures are left out. ONNX Runtime and OpenVINO
+    (`pip install 'transfer_course[fast]'`) are faster on CPUs, and differ by about 1e-5
+    of the largest feature; the first call writes the network as ONNX. TypeError or
+    ValueError, one sentence, for what can't work. Donahue et al. 2014,
+    arXiv:1310.1531; Razavian et al. 2014, doi:10.1109/CVPRW.2014.131."""
     stage = check_stage(net, stage)
     how = dict(size=size, batch_size=batch_size, cache=cache, progress=progress)
-    return extract_stages(net, x, [stage], pool=pool, **how)[stage]
+    return extract_stages(net, x, [stage], pool=pool, engine=engine, **how)[stage]

@@ -46,7 +46,7 @@ def facts_of(
         facts |= {k: getattr(pre, k) for k in LOOK}
         facts |= dict(mean=pre.mean.flatten().tolist(), std=pre.std.flatten().tolist())
     still = [n for n, p in net.named_parameters() if not p.requires_grad]
-    return facts | dict(frozen=sorted(net.frozen), still=still)
+    return facts | dict(frozen=sorted(net.frozen), still=still, stages=net.stages)
 
 # %% ../nbs/workbench/25-checkpoints.ipynb #59e31fa6
 def sample(net):
@@ -146,6 +146,9 @@ def rebuilt(tensors, facts, name):
     "The network that the tensors and facts of a checkpoint describe, in eval mode."
     with torch.random.fork_rng(): # weights are drawn, and then filled
         net = build(facts["card"]["name"])
+        keep = facts.get("stages", net.stages) # fewer where the trunk was cut
+        if net.stages[:len(keep)] == keep != net.stages:
+            net.trunk = net.trunk[:len(keep)]
         fill(net, tensors, facts, name)
     net.card, net.classes = facts["card"], facts["classes"]
     pre = net.preprocess

@@ -40,7 +40,7 @@ def diagnose(
         else: passed.append(name)
     return Diagnosis(found, passed, missing)
 
-# %% ../nbs/15-failures.ipynb #24762a7d
+# %% ../nbs/15-failures.ipynb #ea4589c8
 @door
 def source_scores(
     source,     # its rows N×D and classes N

@@ -9,6 +9,7 @@ __all__ = []
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -42,16 +43,24 @@ def fit_square(
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 # %% ../nbs/workbench/06-pictures.ipynb #a6e51c69
-def read_picture(path, size):
-    "(`fit_square` of a file, does it hold several?), or a sentence that names it."
+@contextmanager
+def opened(path):
+    "(The picture of a file, does it hold several?), or a sentence that names it."
     try:
         with Image.open(path) as image:
-            several = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
-            return fit_square(image, size), several
+            yield image, image.format != "MPO" and getattr(image, "n_frames", 1) > 1
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
         name, why = f"{path.parent.name}/{path.name}", str(e)[:80]
         raise ValueError(f"path holds a picture that can't be read, {name} ({why}): "
                          "replace or delete the file") from None
+
+def read_picture(path, size):
+    "(`fit_square` of a file, does it hold several?)"
+    with opened(path) as (image, several): return fit_square(image, size), several
+
+def holds_several(path):
+    "Does a file hold several pictures? Its first bytes tell."
+    with opened(path) as (_, several): return several
 
 # %% ../nbs/workbench/06-pictures.ipynb #d60894b6
 def each(f, items, progress, what):
@@ -79,3 +88,37 @@ def read_pictures(
     key = hashlib.sha256("".join(hashes).encode()).hexdigest()[:32]
     arrays = cached(f"pictures-{size}-{key}-1", make) if cache else make()
     return torch.from_numpy(arrays["x"]), torch.from_numpy(arrays["several"])
+
+# %% ../nbs/workbench/06-pictures.ipynb #06000002
+class PictureFiles:
+    "The squares of picture files, uint8 N×3×size×size, read each time they are asked."
+    dtype, ndim, device = torch.uint8, 4, torch.device("cpu")
+
+    def __init__(self, paths, size): self.paths, self.size = list(paths), size
+    def __len__(self): return len(self.paths)
+    def __repr__(self): return f"PictureFiles of {len(self)}, {self.size} pixels"
+
+    @property
+    def shape(self): return torch.Size([len(self), 3, self.size, self.size])
+
+    def __getitem__(self, i):
+        "One picture; several, for a slice or a list; fewer files, for a tensor."
+        if isinstance(i, torch.Tensor) and i.ndim:
+            rows = i.nonzero()[:, 0] if i.dtype == torch.bool else i
+            return PictureFiles([self.paths[k] for k in rows.tolist()], self.size)
+        if isinstance(i, slice): i = range(*i.indices(len(self)))
+        if not isinstance(i, (list, tuple, range)):
+            return read_picture(self.paths[int(i)], self.size)[0]
+        x = _read_all([self.paths[k] for k in i], self.size, False)["x"]
+        return torch.from_numpy(x)
+
+    def split(self, n):
+        "Batches of n pictures, one after the other."
+        for i in range(0, len(self), n): yield self[i:i + n]
+
+    def cut(self, sizes):
+        "So many files each, as PictureFiles."
+        rows = torch.arange(len(self)).split(sizes)
+        return [self[i] for i in rows]
+
+    def to(self, *where): return self # what is read stays on the CPU

@@ -150,7 +150,8 @@ class Task:
     def __post_init__(self): check_task(self)
     def __repr__(self):
         parts = ", ".join(f"{len(getattr(self, 'x_' + p))} {p}" for p in self.parts())
-        pixels = self.kind is Pictures and f", {pixels_of(self.x_train)}"
+        are_pictures = getattr(self.x_train, "ndim", 0) == 4
+        pixels = are_pictures and f", {pixels_of(self.x_train)}"
         head = f"{type(self).__name__} {self.name}: {parts}"
         return f"{head}, {len(self.classes)} classes{pixels or ''}"
 

@@ -5,7 +5,9 @@ import re
 import shutil
 from pathlib import Path
 
+import answers_bias as bias
 import answers_few_labels as few_labels
+import answers_your_folder as your_folder
 import nbformat
 import numpy as np
 import pytest
@@ -168,7 +170,7 @@ RUNS = [dict(target=t, labels=n, seed=s, strategy=f"probe stage{k}", accuracy=ro
         for t in ("photographs", "mnist_5k") for n in (2, 10) for s in range(5) for k in (1, 2, 3)]
 CELLS = {(k, n): {"a": [0.5] * 5, "b": [0.4] * 5} for k in ("similar", "different") for n in (2, 10)}
 MADE = {"01-scenarios": dict(shifts={"photographs": 0.3, "materials": 0.6, "letters": 2.2, "mnist_5k": 2.4}, runs=RUNS, cells=CELLS, cut=1.,
-                             known={"photographs": "similar", "materials": "similar", "letters": "different", "mnist_5k": "different"}), "02-adaptation": {}, "03-several_tasks": {}, "04-few_labels": {}}
+                             known={"photographs": "similar", "materials": "similar", "letters": "different", "mnist_5k": "different"}), "02-adaptation": {}, "03-several_tasks": {}, "04-few_labels": {}, "05-bias": {}, "06-your_folder": {}}
 
 
 @pytest.fixture(scope="module")
@@ -381,7 +383,7 @@ WRONG = [
     ("infomax", lambda p: mutual(p, diverse=False), "must score 0, not high"), ("infomax", lambda p: mutual(p, clamp=0.), "nan"), ("infomax", lambda p: mutual(p, sign=-1), "the score must be log 4"), ("infomax", lambda p: mutual(p, torch.log2), "must be log 4|base 2"),
     ("infomax", lambda p: p.max(1).values, "must give one number"),
     ("choose", lambda p: max(p, key=lambda n: p[n].max(1).values.mean()), "very sure of it"), ("choose", lambda p: min(p, key=lambda n: mutual(p[n])), "the other one was chosen"), ("choose", lambda p: 1, "one of the names"),
-    *few_labels.WRONG,
+    *few_labels.WRONG, *bias.WRONG, *your_folder.WRONG,
 ]
 
 
@@ -415,7 +417,7 @@ RIGHT = {  # the reference solution, with the rounding of single precision
     "masked_losses": lambda f: lambda s, y: f([v.float() for v in s], y), "surgery": single, "pair_loss": single,
     "what_helped": lambda f: lambda *a: {k: narrow(v) if isinstance(v, tuple) else v for k, v in f(*a).items()},
     "coral_loss": single, "recoloured": single, "infomax": single,
-    "reverse_gradient": lambda f: lambda x, s: f(x, s) * (1 + 2e-7), **few_labels.RIGHT}
+    "reverse_gradient": lambda f: lambda x, s: f(x, s) * (1 + 2e-7), **few_labels.RIGHT, **bias.RIGHT, **your_folder.RIGHT}
 
 
 @pytest.mark.parametrize("name", RIGHT)
