@@ -3,7 +3,7 @@
     python experiments/privacy.py [--minutes 8] [--only PART …]     # about 25 minutes on one core; goes on where it stopped
 
 Settings are chosen on validation data of another seed (100), the same number of learning rates for every arm; where the best is the first or
-the last of them, further ones are tried. The validation data count as public: choosing by private ones would have to be paid for as well.
+the last of them, further ones are tried. With private data this choice would have to be paid for as well; it is not in the account.
 """
 import argparse
 import json

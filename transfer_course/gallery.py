@@ -43,7 +43,7 @@ def bug(name, shows, mend, seems=False):
         return run
     return keep
 
-# %% ../nbs/workbench/61-gallery.ipynb #f8893046
+# %% ../nbs/workbench/61-gallery.ipynb #966e5cd2
 def adam(net, lr=1e-2): return torch.optim.AdamW(net.parameters(), lr)
 
 def new_head(net, seed, freeze=False):
@@ -60,12 +60,11 @@ def early(seed, wrong, freeze):
     return measured(loop(notes, seed=seed))
 
 LAST = "build the optimizer last"
-bug("optimizer before the new head, frozen trunk", "optimizer_holds_the_weights",
-    LAST)(partial(early, freeze=True))
-bug("optimizer before the new head, free trunk", "optimizer_holds_the_weights",
-    LAST)(partial(early, freeze=False))
+for trunk, freeze in (("frozen", True), ("free", False)):
+    bug(f"optimizer before the new head, {trunk} trunk", "optimizer_holds_the_weights",
+        LAST)(partial(early, freeze=freeze))
 
-# %% ../nbs/workbench/61-gallery.ipynb #16ec6c2b
+# %% ../nbs/workbench/61-gallery.ipynb #d142203b
 def fine_tuned(seed, opt=adam, **how):
     "Fine-tuning, with the loop told what to do."
     net = new_head(source_net(), seed)
@@ -80,8 +79,9 @@ def twice(seed, wrong, epochs):
     return fine_tuned(seed, sgd, loss=loss, epochs=epochs)
 
 SCORES = "give cross-entropy the scores as they are"
-bug("softmax twice, 3 epochs", "loss_can_be_zero", SCORES)(partial(twice, epochs=3))
-bug("softmax twice, 30 epochs", "loss_can_be_zero", SCORES)(partial(twice, epochs=30))
+for n in (3, 30):
+    bug(f"softmax twice, {n} epochs", "loss_can_be_zero", SCORES)(
+        partial(twice, epochs=n))
 
 # %% ../nbs/workbench/61-gallery.ipynb #ac26e6fc
 @bug("batches in the order of the folders", "batches_are_mixed", "shuffle=True")
@@ -105,7 +105,7 @@ def two_phases(seed, wrong):
     notes.opt = adam(net)
     return measured(loop(notes, epochs=8, seed=seed, cycle=cycle(notes.opt)))
 
-# %% ../nbs/workbench/61-gallery.ipynb #794c91b9
+# %% ../nbs/workbench/61-gallery.ipynb #9b51efc8
 def only_by_gradient(seed, wrong, size):
     net = new_head(source_net(), seed, freeze=True)
     if wrong: net.frozen = set() # requires_grad is False, but train() wakes BatchNorm
@@ -113,10 +113,9 @@ def only_by_gradient(seed, wrong, size):
     return measured(loop(notes, seed=seed, size=size, epochs=6))
 
 EVAL = "put the frozen part in eval mode after each net.train()"
-bug("frozen by requires_grad alone, batches of 2", "frozen_stays", EVAL)(
-    partial(only_by_gradient, size=2))
-bug("frozen by requires_grad alone, batches of 16", "frozen_stays", EVAL)(
-    partial(only_by_gradient, size=16))
+for n in (2, 16):
+    bug(f"frozen by requires_grad alone, batches of {n}", "frozen_stays", EVAL)(
+        partial(only_by_gradient, size=n))
 
 # %% ../nbs/workbench/61-gallery.ipynb #5bbb5b1d
 def in_folders(notes, size=50):
@@ -157,12 +156,11 @@ def loaded(seed, wrong, freeze):
     notes = Notes(net, adam(net), few_digits(seed, k=3), file=file)
     return measured(loop(notes, seed=seed, epochs=20))
 
-# %% ../nbs/workbench/61-gallery.ipynb #b36cec3f
+# %% ../nbs/workbench/61-gallery.ipynb #b2a99efb
 STRICT = "strict=True, or look at the missing keys that it returns"
-bug("strict=False, frozen trunk", "file_was_loaded", STRICT)(
-    partial(loaded, freeze=True))
-bug("strict=False, fine-tuning", "file_was_loaded", STRICT)(
-    partial(loaded, freeze=False))
+for how, freeze in (("frozen trunk", True), ("fine-tuning", False)):
+    bug(f"strict=False, {how}", "file_was_loaded", STRICT)(
+        partial(loaded, freeze=freeze))
 
 # %% ../nbs/workbench/61-gallery.ipynb #26dda812
 @bug("best weights kept without a copy", "copy_is_a_copy",

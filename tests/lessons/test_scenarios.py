@@ -138,6 +138,17 @@ def test_the_advice_does_not_look_at_labels_or_test_pictures():
     assert repr(scenarios.recommend(task, net, stored(flat))) == repr(scenarios.recommend(other, net, stored(flat)))
 
 
+@pytest.mark.parametrize("pixels, side, notes", [(32, 64, []), (64, 64, ["measured on pictures of 32×32 pixels, yours have 64×64"]),
+                                                 (32, 128, ["with 64 pixels a side, it sees yours with 128"]), (48, 48, ["yours have 48×48", "yours with 48"])])
+def test_the_advice_knows_the_sizes_that_its_grid_was_measured_at(pixels, side, notes):
+    told = stored(flat) | dict(side_in_pixels=dict(efficientnet_lite0=64))
+    told["shifts"]["efficientnet_lite0"] = told["shifts"]["coursenet"]
+    for row in told["rows"]: row["net"] = "efficientnet_lite0"
+    task, net = data.load("photographs", size=pixels).few_shot(5, seed=0), backbones.load("efficientnet_lite0", size=side)
+    said = repr(scenarios.recommend(task, net, told))
+    assert all(n in said for n in notes) and ("yourself" in said) == bool(notes)
+
+
 def test_every_strategy_learns_something():
     task = scenarios.reduced(data.load("digits", size=32), 5, 0)
     net = backbones.load("coursenet")
