@@ -1,4 +1,4 @@
-"""A model that is carried over brings more than knowledge: it brings the habits of whoever made its data. Here you watch a bias survive adaptation, try seven mends and pay for them, and learn why no single number can say "fair".
+"""A model that is carried over brings more than knowledge: it brings the habits that are in its data. Here you watch a bias survive adaptation, try seven mends (remedies) and see what they cost, and learn why no single number can say "fair".
 
 Docs: https://transfer-course.github.io/transfer_course/nbs/16-bias.html.md"""
 

@@ -1,4 +1,4 @@
-""""The data stay at home, only the model leaves." Here you attack what leaves, an embedding, a gradient, a head, a whole network, and measure what each tells about the data. Then you pay for protection, and find out why a pretrained network makes it cheap.
+""""The data stay at home, only the model leaves." Here you attack what leaves, an embedding, a gradient, a head, a whole network, and measure what each tells about the data. Then you pay for protection, and find out why a pretrained network makes it cheaper.
 
 Docs: https://transfer-course.github.io/transfer_course/nbs/17-privacy.html.md"""
 
