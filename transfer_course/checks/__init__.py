@@ -66,6 +66,9 @@ def known(name):
     "The name of an exercise, or ValueError with a suggestion."
     load_lesson(str(name)[:2])
     names = EXERCISES if str(name) in EXERCISES else exercises()
+    if f"0{name}" in names:
+        raise ValueError(f"name must be that of an exercise, such as '01-1', "
+                         f"got {name!r}: did you mean '0{name}'?")
     return OneOf(*names).check("name", name)
 
 class Report:
