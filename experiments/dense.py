@@ -145,7 +145,8 @@ def best_rates(rows):
 
 def tuned():
     """Rates of every task and arm, on the pictures for choosing."""
-    grid = {(t, a): list(RATES) for t in SIZES for a in ARMS}
+    known = records_of("dense_rates")  # a run that goes on begins with the wider grids
+    grid = {(t, a): sorted({*RATES, *(r["lr"] for r in known if (r["task"], r["arm"]) == (t, a))}) for t in SIZES for a in ARMS}
     while True:
         configs = [dict(task=t, arm=a, size=SIZES[t][1], seed=TUNING, lr=lr) for (t, a), rates in grid.items() for lr in rates]
         records.sweep("dense_rates", configs, known_or_run, steps=STEPS)
