@@ -20,6 +20,9 @@ shelves = {"transfer_course.lessons": "nbs", **{f"transfer_course.lessons.{p.nam
 class BuildPy(build_py):
     """The homework goes into the wheel as students get it, without solutions and hidden tests: see `stripped` in nbs/programs/04-keys.ipynb."""
 
+    def find_package_modules(self, package, package_dir):
+        return [m for m in super().find_package_modules(package, package_dir) if m[1] != "conftest"]
+
     def copy_file(self, infile, outfile, *args, **kwargs):
         done = super().copy_file(infile, outfile, *args, **kwargs)
         if Path(infile).suffix != ".ipynb" or Path(infile).parent.name != "homework": return done

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['EACH', 'COMMANDS', 'lesson_files', 'copy_lessons', 'python_row', 'plain_name', 'pinned_versions', 'package_row',
            'package_rows', 'device_row', 'memory_row', 'cache_row', 'shared_row', 'class_rows', 'asset_row',
-           'lesson_row', 'all_assets', 'asset_rows', 'doctor', 'known', 'fetch_one', 'fetch', 'lessons', 'tools',
-           'homework', 'positive', 'whole', 'grade', 'add_homework', 'parser', 'main']
+           'lesson_row', 'all_assets', 'wheels_row', 'asset_rows', 'doctor', 'known', 'fetch_one', 'fetch', 'lessons',
+           'tools', 'homework', 'positive', 'whole', 'grade', 'add_homework', 'parser', 'main']
 
 # %% ../../nbs/programs/00-cli.ipynb #cd94b8f3
 import argparse
@@ -219,6 +219,14 @@ def all_assets():
     return {a["name"]: (a, room.fetch) for room in rooms for a in room.assets()}
 
 # %% ../../nbs/programs/00-cli.ipynb #c08d3313
+def wheels_row():
+    "Are the large files there that packages bring? The lessons go on without."
+    from transfer_course.wheels import INSTALL, WHEELS, has_wheel
+    missing = sorted({WHEELS[n][0] for n in WHEELS if not has_wheel(n)})
+    if not missing: return "wheels", "ok", "all files of lessons 10, 11, 13 and 20"
+    text = f"stored results in place of live ones: {INSTALL} {' '.join(missing)}"
+    return "wheels", "--", text
+
 def asset_rows():
     "The rows of data and weights, then those of the lessons."
     try: assets = [a for a, _ in all_assets().values()]
@@ -226,7 +234,8 @@ def asset_rows():
         text = f"the course cannot look for its data ({e}): mend the lines above"
         return [("data", "NO", text)]
     lessons = [p for p in notebooks(parts=("",)) if is_lesson(p)]
-    return [asset_row(a) for a in assets] + [lesson_row(p, assets) for p in lessons]
+    return [*map(asset_row, assets), wheels_row(),
+            *(lesson_row(p, assets) for p in lessons)]
 
 # %% ../../nbs/programs/00-cli.ipynb #45d0082e
 def doctor(
