@@ -30,7 +30,8 @@ QUICK = {"extract": ["--pictures", "64", "--rounds", "2"], "probe": ["--epochs",
          "dense": ["--pictures", "8", "--rounds", "1"],
          "recommendation": ["--files", "300", "--rounds", "1"],
          "privacy": ["--examples", "200", "--width", "20", "--steps", "4", "--rounds", "1"],
-         "own_pictures": ["--pictures", "16", "--rounds", "1"]}
+         "own_pictures": ["--pictures", "16", "--rounds", "1"],
+         "generative": ["--questions", "4", "--rounds", "1"]}
 LIBRARIES = ("torch", "timm", "scikit-learn", "numpy", "accelerate", "transformers")
 HEAD = """# Speed, side by side
 

@@ -50,7 +50,7 @@ LESSONS = {"01": "learning_curves", "02": "gabor", "03": "features",
            "14": "transferability",
            "15": "failures", "16": "bias",
            "17": "privacy", "18": "classical", "19": "own_pictures",
-           "21": "names_domains"}
+           "20": "generative", "21": "names_domains"}
 
 def load_lesson(
     number): # of a lesson, such as "07"
