@@ -206,6 +206,13 @@ def fill_caches(caches, net, x, batch_size, progress, how="mean", first=0, stop=
     finally:
         for c in caches.values(): c.close()
 
+# %% ../nbs/workbench/32-cache.ipynb #32a00001
+def with_others(keys, net, x, batch_size, progress, how):
+    "A share of what is missing, if several processes were launched together."
+    if not several(): return
+    def fill(parts, i, j): fill_caches(parts, net, x, batch_size, False, how, i, j)
+    work_together(keys, len(x), batch_size, state_of(net), fill, progress)
+
 # %% ../nbs/workbench/32-cache.ipynb #f20ed16e
 def from_caches(keys, net, x, batch_size, progress, how="mean"):
     """{stage: features} from disk; what is missing there is computed first.
@@ -215,11 +222,8 @@ def from_caches(keys, net, x, batch_size, progress, how="mean"):
     caches = {s: FeatureCache(key, len(x)) for s, key in keys.items()}
     found = {s: c.read() for s, c in caches.items()}
     if any(z is None for z in found.values()):
-        if several():
-            def fill(parts, i, j):
-                fill_caches(parts, net, x, batch_size, False, how, i, j)
-            todo = {s: key for s, key in keys.items() if found[s] is None}
-            work_together(todo, len(x), batch_size, state_of(net), fill, progress)
+        todo = {s: key for s, key in keys.items() if found[s] is None}
+        with_others(todo, net, x, batch_size, progress, how)
         with ExitStack() as stack:
             for c in sorted(caches.values(), key=lambda c: c.key):
                 stack.enter_context(c.lock)
