@@ -30,14 +30,16 @@ SETTINGS = {"vocab_size": "vocab_size", "hidden_size": "embedding_length",
             "max_position_embeddings": "context_length",
             "rms_norm_eps": "attention.layer_norm_rms_epsilon",
             "rope_theta": "rope.freq_base"} # of transformers: of the file
-SPECIAL = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>",
-           "pad_token": "<|im_end|>", "unk_token": "<|endoftext|>"}
-CONTROL = 3 # the type of a token that no text is made of
 
 def read_settings(
     reader): # gguf.GGUFReader
     "The settings of a LlamaConfig, as a dict."
     return {ours: field(reader, f"llama.{theirs}") for ours, theirs in SETTINGS.items()}
+
+# %% ../nbs/workbench/67-smollm.ipynb #67a00018
+SPECIAL = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>",
+           "pad_token": "<|im_end|>", "unk_token": "<|endoftext|>"}
+CONTROL = 3 # the type of a token that no text is made of
 
 def read_tokenizer(
     reader): # gguf.GGUFReader
@@ -70,6 +72,7 @@ def renamed_tensor(name):
     layer = f"layers.{block[1]}." if block else ""
     return f"{layer}{NAMES[kind]}.weight"
 
+# %% ../nbs/workbench/67-smollm.ipynb #67a00019
 def halves_apart(
     w,      # numpy D×D' of queries or keys, each head's halves interleaved
     heads): # how many
@@ -104,6 +107,7 @@ def convert(path):
     path.parent.mkdir(exist_ok=True)
     with replacing(path) as part: save_file(read_weights(reader), part, header)
 
+# %% ../nbs/workbench/67-smollm.ipynb #67a00020
 def read_kept():
     "(header, weights) of the cache's file; None if it is missing, damaged or old."
     try:
