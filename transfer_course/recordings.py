@@ -63,6 +63,7 @@ def _members(path):
         raw = {k.groups(): t.extractfile(m).read() for k, m in found.items()}
     return dict(sorted(raw.items()))
 
+# %% ../nbs/workbench/72-recordings.ipynb #recor006b
 def content_hash(
     raw): # {(digit, speaker, number): bytes of a wav file}
     "The sha256 of names and bytes, in the order of the names."

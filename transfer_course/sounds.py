@@ -84,6 +84,7 @@ def _read():
     ends = np.cumsum(table[:, 3])[:-1]
     return [_from_mu_law(r) for r in np.split(samples, ends)], table, card
 
+# %% ../nbs/workbench/71-sounds.ipynb #sound009b
 def _clips(first, last):
     "Those with a word from first up to last, which is not among them."
     rows, table, card = _read()
@@ -132,6 +133,7 @@ def read_wav(
     x = (np.frombuffer(raw, dtype).astype(np.float32) - zero) / top
     return x.reshape(-1, channels).mean(1), rate
 
+# %% ../nbs/workbench/71-sounds.ipynb #sound012b
 @door
 def to_wav(
     wave: Wave,
@@ -240,6 +242,7 @@ def vowel(
     edge = np.minimum(1, np.minimum(np.arange(n), np.arange(n)[::-1]) / (0.02 * rate))
     return (x * edge / np.abs(x * edge).max()).astype(np.float32)
 
+# %% ../nbs/workbench/71-sounds.ipynb #sound020b
 @door
 def vowel_clips(
     seed: Seed = 0,

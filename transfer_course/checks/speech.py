@@ -32,6 +32,7 @@ def place_by_place(said, heard):
     wrong = sum(x != y for x, y in zip(a, b)) + abs(len(a) - len(b))
     return wrong / len(a)
 
+# %% ../../nbs/checks/10-speech.ipynb #chk10005b
 def error_slips(said, heard):
     "What is often written in its place."
     right, a, b = right_errors(said, heard), said.split(), heard.split()
@@ -66,6 +67,7 @@ def spoken_pairs():
     some = [list(map(str, rng.choice(WORDS, rng.integers(3, 9)))) for _ in range(12)]
     return fixed + [(" ".join(s), " ".join(some_heard(rng, s))) for s in some]
 
+# %% ../../nbs/checks/10-speech.ipynb #chk10006b
 @exercise("10-1", "Ask first: with how many changes do the first i words said become "
                   "the first j words heard?",
           "Three ways lead there: a word left out, a word put in, and the words before "
@@ -100,6 +102,7 @@ def mean_slips(states, samples, rate):
             "a position that the word reaches into is missing at the end":
                 right_mean(states, samples, rate, np.floor)}
 
+# %% ../../nbs/checks/10-speech.ipynb #chk10008b
 @exercise("10-2", "How many positions does a word of `samples` reach into?",
           "A position is a fiftieth of a second: `samples * 50 / rate`, rounded up.",
           "The words have different lengths, so the mean is taken row by row.")
@@ -172,6 +175,7 @@ def need_worst(got, shares, call):
          f"{call} named the right one, but the share is not {share:.2f}: "
          "count the rows of this speaker alone")
 
+# %% ../../nbs/checks/10-speech.ipynb #chk10011b
 @exercise("10-3", "Loop over `np.unique(speaker)`; a mask says who is left out.",
           "Fit on the rows of the others, and compare its labels with those of this "
           "one.",
@@ -203,6 +207,7 @@ def some_child(rng):
     tract = rng.uniform(1.25, 1.5)
     return means * tract * (1 + 0.025 * rng.normal(size=(6, 3))), vowels
 
+# %% ../../nbs/checks/10-speech.ipynb #chk10013b
 @exercise("10-4", "A shorter mouth raises all formants by the same factor.",
           "One number is unknown for each child, not six. Which factor brings all six "
           "vowels nearest to vowels of men?",
