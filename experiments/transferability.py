@@ -251,9 +251,9 @@ if __name__ == "__main__":
         configs = [dict(network=n, task=t, lr=lr) for t in TASKS[:2] for n in candidates.NETWORKS for lr in args.rates]
         records.sweep("transferability_rates", configs, rate_run, split=TUNING, **facts)
     if args.part == "tuned":
-        best, rows = rates(), []
+        best, files = rates(), {seed: cache_dir() / f"tuned_{seed}.json" for seed in SEEDS}
         for seed in args.seeds: # each in a file of its own, so that several may run beside each other
             configs = [dict(network=n, task=t, seed=seed, lr=best[n]) for t in TASKS for n in candidates.NETWORKS]
-            if not (cache_dir() / f"tuned_{seed}.json").exists(): records.sweep(f"tuned_{seed}", configs, tuned_run, folder=cache_dir())
-            rows += json.loads((cache_dir() / f"tuned_{seed}.json").read_text())["rows"]
-        if len(args.seeds) == len(SEEDS): records.write_result("transferability_tuned", facts | dict(rates=best, rows=rows))
+            if not files[seed].exists(): records.sweep(f"tuned_{seed}", configs, tuned_run, folder=cache_dir())
+        rows = [row for file in files.values() if file.exists() for row in json.loads(file.read_text())["rows"]]
+        records.write_result("transferability_tuned", facts | dict(rates=best, rows=rows))
