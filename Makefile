@@ -2,11 +2,13 @@
 # make test        every notebook and tests/, as tests    TESTS=nbs/02-gabor.ipynb, PYTEST_ARGS="-x -k Cell" select
 #                                                         WORKERS=0 runs one after the other, with all cores for each
 #                                                         RECORD=nbs/results/machine.json keeps the seconds it took
+# make quick       in two minutes: ruff, the export, the ground and its tests, one lesson    LESSON=nbs/02-gabor.ipynb
 # make test-elsewhere  the lessons as tests, with the instructions of other processors and other numbers of threads
 # make export      nbs/ -> transfer_course/
 # make outputs     runs the lessons and rooms and stores their outputs    NOTEBOOKS=nbs/02-gabor.ipynb
 # make site        the website, into _site/               make benchmarks    speed, side by side
 # make slides LESSON=07    slides for a class, into _slides/; without LESSON, of every lesson
+# make licences    LICENCES.md: what pip brings           make dist          the wheel and the sdist, into dist/
 # The first call makes .venv (minutes, several GB); later calls take it as it is.
 SHELL   = /bin/bash
 PYTHON ?= python3
@@ -28,7 +30,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT ?= 5000
 endif
 
-.PHONY: lab test test-elsewhere export outputs benchmarks site slides
+.PHONY: lab test quick licences dist test-elsewhere export outputs benchmarks site slides
 .DELETE_ON_ERROR:
 
 lab: $(STAMP)
@@ -37,6 +39,17 @@ lab: $(STAMP)
 test: $(STAMP)
 	$(RUN) -m pytest -ra --nbval --nbval-current-env --nbval-cell-timeout=300 \
 	    --nbval-sanitize-with=tests/sanitize.cfg -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) $(TESTS)
+
+# For a contributor: what is below the lessons, and one of them.
+LESSON ?= nbs/01-learning_curves.ipynb
+QUICK   = $(LESSON) $(wildcard nbs/workbench/0*.ipynb) tests/course/test_house.py tests/course/test_release.py \
+    tests/course/test_notebooks.py::test_export_is_in_sync tests/course/test_cli.py tests/wrong_calls/test_wrong_calls.py \
+    tests/wrong_calls/test_wrong_calls_data.py $(QUICK_ROOMS:%=tests/workbench/test_%.py)
+QUICK_ROOMS = backbones closed data downloads fingerprint folders lazy texts
+
+quick: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(MAKE) test TESTS="$(QUICK)"
 
 # Training is chaotic in the last bits, and another processor has other last bits. So the lessons are run with other
 # instruction sets and threads: what is compared as text must be the same there, and assertions must hold.
@@ -67,6 +80,12 @@ for path in sys.argv[1:]:
     nbformat.write(nb, path)
 endef
 export DROP_STDERR
+
+licences: $(STAMP)
+	$(RUN) deploy/licences.py
+
+dist: $(STAMP)
+	rm -rf dist && $(RUN) -m build
 
 benchmarks: $(STAMP)
 	$(RUN) benchmarks/run.py $(if $(ONLY),--only $(ONLY)) $(if $(ARCHIVE),--archive $(ARCHIVE)) $(if $(FASTAI),--fastai $(FASTAI))

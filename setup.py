@@ -17,19 +17,31 @@ folders = [p for p in sorted(Path("nbs").iterdir()) if p.name[0] not in "._" and
 shelves = {"transfer_course.lessons": "nbs", **{f"transfer_course.lessons.{p.name}": p.as_posix() for p in folders}}
 
 
+def as_students_get_it(book):
+    """Homework without solutions and hidden tests: see `stripped` in nbs/programs/04-keys.ipynb."""
+    book["cells"] = [c for c in book["cells"] if not re.match(r"###\s*BEGIN (SOLUTION|HIDDEN TESTS)", "".join(c["source"]))]
+    for c in book["cells"]:
+        if c["cell_type"] == "code": c.update(outputs=[], execution_count=None)
+
+
+def without_pictures(book):
+    """A lesson with its stored texts; pictures, two thirds of the wheel, come when its cells are run."""
+    for output in (o for c in book["cells"] for o in c.get("outputs", [])):
+        data = output.get("data", {})
+        for kind in [k for k, v in data.items() if k.startswith("image/") or len("".join(v)) > 50_000]: del data[kind]
+
+
 class BuildPy(build_py):
-    """The homework goes into the wheel as students get it, without solutions and hidden tests: see `stripped` in nbs/programs/04-keys.ipynb."""
+    """Notebooks go into the wheel as they are read there."""
 
     def find_package_modules(self, package, package_dir):
         return [m for m in super().find_package_modules(package, package_dir) if m[1] != "conftest"]
 
     def copy_file(self, infile, outfile, *args, **kwargs):
         done = super().copy_file(infile, outfile, *args, **kwargs)
-        if Path(infile).suffix != ".ipynb" or Path(infile).parent.name != "homework": return done
+        if Path(infile).suffix != ".ipynb": return done
         book = json.loads(Path(infile).read_text(encoding="utf-8"))
-        book["cells"] = [c for c in book["cells"] if not re.match(r"###\s*BEGIN (SOLUTION|HIDDEN TESTS)", "".join(c["source"]))]
-        for c in book["cells"]:
-            if c["cell_type"] == "code": c.update(outputs=[], execution_count=None)
+        (as_students_get_it if Path(infile).parent.name == "homework" else without_pictures)(book)
         Path(outfile).write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return done
 

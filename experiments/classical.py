@@ -14,6 +14,7 @@ import warnings
 from functools import lru_cache
 
 import numpy as np
+import sklearn
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -168,6 +169,16 @@ def ask(x, seed, n=2000, m=4000):
 def rmse(model, x, y): return round(float(np.sqrt(np.mean((model.predict(x) - y) ** 2))), 5)
 
 
+def by_skada(xs, xt):
+    """The weights of two published methods, by the library skada, which standardises nothing: kernel mean matching and KLIEP, its width by its own cross-validation."""
+    from skada import KLIEPReweightAdapter, KMMReweightAdapter
+    sklearn.set_config(enable_metadata_routing=False)  # skada switches it on for the whole process
+    x = StandardScaler().fit_transform(np.r_[xs, xt])
+    domain = np.r_[np.ones(len(xs), int), -np.ones(len(xt), int)]
+    ways = {"KMM": KMMReweightAdapter(), "KLIEP": KLIEPReweightAdapter(gamma=[0.1, 0.3, 1.0, 3.0, 10.0])}
+    return {name: np.asarray(way.fit(x, sample_domain=domain).compute_weights(x, sample_domain=domain))[:len(xs)] for name, way in ways.items()}
+
+
 def wage_rows(draws=20):
     x, y, _ = tabular.wages()
     rows = []
@@ -176,6 +187,7 @@ def wage_rows(draws=20):
         near, test = b[:1000], b[1000:]
         ratio = classical.density_ratio(x[a], x[near])
         weights = {"none": None, "classifier's ratio": ratio, "true ratio": true[a], "ratio, cut at its 95%": np.minimum(ratio, np.quantile(ratio, 0.95))}
+        weights |= by_skada(x[a], x[near])
         for m, make in MODELS.items():
             step = list(make().named_steps)[-1]
             for name, w in weights.items():

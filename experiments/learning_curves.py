@@ -4,7 +4,7 @@ The learning rate of each start is chosen on the validation part of each target,
 further ones while the best is the last of them -> learning_rates.json. Two more questions, each at few numbers of labels:
 
 - shuffled weights (the pretrained numbers of each layer in random places) -> learning_shuffled.json, rates in learning_shuffled_rates.json
-- letters with 5 labels per class for 480 steps instead of 120, at the same rates -> learning_longer.json
+- letters with 5 labels per class for 480 steps instead of 120, and from scratch for 2,000, at the same rates -> learning_longer.json
 
     python experiments/learning_curves.py rates curves shuffled longer     # or some of these; without a word, all of them: about half an hour on one core
 
@@ -26,7 +26,7 @@ FIRST = RATES[2:6]  # are tried at first
 SEEDS, TUNING_SEED = range(5), 100
 ARMS = STARTS | {"shuffled weights": shuffled_weights}
 SHUFFLED = {"letters": 5, "shuffled digits": 15}  # labels per class
-LONGER = [480]  # steps, on letters with 5 labels per class
+LONGER = [480, 2000]  # steps, on letters with 5 labels per class
 FOLDER = Path("nbs/results")
 load = cache(learning_curves.load)
 
@@ -88,7 +88,8 @@ def shuffled():
 def longer():
     """At the rates that were chosen for 120 steps, for both starts."""
     best = best_rates("learning_rates", TARGETS, STARTS)
-    configs = [dict(target="letters", start=s, labels=5, seed=i, lr=best["letters", s], steps=n) for n in LONGER for s in STARTS for i in SEEDS]
+    configs = [dict(target="letters", start=s, labels=5, seed=i, lr=best["letters", s], steps=n) for n in LONGER for s in STARTS for i in SEEDS
+               if n == LONGER[0] or s == "from scratch"]  # 2,000 steps for random weights alone: do they catch up with 120 from the pretrained ones?
     sweep("learning_longer", configs, run, seeds=list(SEEDS), precision=PRECISION)
 
 

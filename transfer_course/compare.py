@@ -9,7 +9,6 @@ __all__ = ['Runs', 'Difference', 'interval', 'compare', 'ratio', 'with_spread']
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from .door import Kind, need, same_length
 
@@ -58,7 +57,8 @@ def interval(
     need(len(values) > 1, f"values must hold 2 numbers or more, got {len(values)}: "
                           "one number has no spread")
     mean, error = values.mean(), values.std(ddof=1) / len(values)**0.5
-    reach = stats.t.ppf(0.5 + level / 2, len(values) - 1) * error
+    from scipy.special import stdtrit
+    reach = stdtrit(len(values) - 1, 0.5 + level / 2) * error
     return mean, mean - reach, mean + reach
 
 # %% ../nbs/workbench/03-compare.ipynb #7c0a81c3

@@ -13,9 +13,6 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from . import data
 from .door import Kind, OneOf, Pictures, Seed, door, need
@@ -197,6 +194,9 @@ def proxy_distance(
 
     0: the domains look alike; 2: they can always be told apart. Of both, as many rows
     should be given. Ben-David et al. 2010, doi:10.1007/s10994-009-5152-4."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
     same_width(zs, zt)
     z = torch.cat([zs, zt]).float()
     y = (torch.arange(len(z)) >= len(zs)).long()

@@ -11,7 +11,6 @@ import tempfile
 
 import torch
 import torch.nn.functional as F
-from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import nn
 
 from .door import Count, Rate, Seed, door, need
@@ -138,6 +137,7 @@ def choose_by_words(
     """Share of questions (0–1) that counting words answers.
 
     The answer is the sentence with the most similar TF-IDF vector among the five."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
     parts = [s.split("\t") for s in task.x_test]
     z = TfidfVectorizer().fit_transform(sum(parts, [])).toarray()
     z = z.reshape(len(parts), 6, -1)

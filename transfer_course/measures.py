@@ -9,7 +9,6 @@ __all__ = ['accuracy', 'balanced_accuracy', 'confusion', 'soft_neighborhood_dens
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import confusion_matrix, recall_score
 
 from .backbone import batched, guesses
 from .door import Labels, Net, door, need, same_length
@@ -43,6 +42,7 @@ def balanced_accuracy(
     x,        # N×C×H×W uint8 pictures
     y):       # N int64 labels
     "The mean over classes of the share (0–1) of their items that are right."
+    from sklearn.metrics import recall_score
     y = check_labels(net, x, y)
     found = guesses(batched(net, x))
     here = sorted(set(y.tolist()))
@@ -56,6 +56,7 @@ def confusion(
     y,             # N int64 labels
     classes=None): # names; None: those of the network, else numbers
     "How many pictures of each class (row) get each class (column): a DataFrame."
+    from sklearn.metrics import confusion_matrix
     y = check_labels(net, x, y)
     found = guesses(batched(net, x))
     names = classes if classes is not None else getattr(net, "classes", None)

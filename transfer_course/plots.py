@@ -11,7 +11,6 @@ import math
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.metrics import ConfusionMatrixDisplay
 
 from .door import Count, Flag, OneOf, Positive, door, need
 from .images import (
@@ -260,6 +259,7 @@ def confusion(
     """Counts of true class (row) against predicted class (column). Returns the figure.
 
     Raises ValueError where lengths differ or a label has no class name."""
+    from sklearn.metrics import ConfusionMatrixDisplay
     y_true, y_pred = to_floats(y_true, "y_true"), to_floats(y_pred, "y_pred")
     y_true, y_pred, k = y_true.astype(int), y_pred.astype(int), len(classes)
     _check_labels(y_true, y_pred, k)

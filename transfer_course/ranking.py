@@ -7,7 +7,6 @@ __all__ = ['UseTable', 'same_shape', 'fits', 'auc', 'recall', 'hide', 'new_items
 
 # %% ../nbs/workbench/56-ranking.ipynb #a6679b77
 import numpy as np
-from scipy.stats import rankdata
 
 from .door import Count, Kind, Seed, Share, as_array, door, need
 from .tabular import Table
@@ -57,6 +56,7 @@ def auc(
 
     NaN where a row has no such pair. Hanley & McNeil 1982,
     doi:10.1148/radiology.143.1.7063747."""
+    from scipy.stats import rankdata
     given = np.zeros_like(used) if given is None else given
     same_shape(scores=scores, used=used, given=given)
     open_, good = given == 0, (used == 1) & (given == 0)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TRUNK', 'random_backbone', 'conv_pool', 'flat_dense', 'digit_net', 'shared_trunk', 'shared_net', 'projection',
-           'contrastive_net', 'pixel_head', 'two_layers', 'byol_head', 'masked_net', 'byol_net']
+           'contrastive_net', 'pixel_head', 'two_layers', 'byol_head', 'masked_net', 'byol_net', 'dense_net']
 
 # %% ../nbs/workbench/24-small.ipynb #c7ec5837
 from collections import OrderedDict
@@ -143,3 +143,19 @@ def byol_net(
     net = contrastive_net(seed)
     net.head = drawn(byol_head, seed)
     return net
+
+# %% ../nbs/workbench/24-small.ipynb #3440f062
+@door
+def dense_net(
+    seed: Seed = 0): # of the random weights
+    """Seven convolutions with random weights; stages of 24, 40 and 112 channels.
+
+    Their strides are 4, 8 and 16 pixels. For pictures of about 128×128 pixels."""
+    def make():
+        trunk, before = OrderedDict(stem=conv(3, 24, 5, 2)), 24
+        for name, channels in dict(stage1=24, stage2=40, stage3=112).items():
+            trunk[name] = nn.Sequential(conv(before, channels, stride=2),
+                                        conv(channels, channels))
+            before = channels
+        return nn.Sequential(trunk), linear_head(112, 10)
+    return random_backbone("dense_net", make, 128, seed)

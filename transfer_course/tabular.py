@@ -11,7 +11,6 @@ import io
 from importlib.util import find_spec
 
 import numpy as np
-import scipy.io
 import torch.nn.functional as F
 
 from .course import UsageError
@@ -112,7 +111,8 @@ SURF = {
 def surf_table(
     raw): # the bytes of one .mat file
     "Counts of 800 visual words, N×800, and classes 0 to 9, N."
-    found = scipy.io.loadmat(io.BytesIO(raw))
+    from scipy.io import loadmat
+    found = loadmat(io.BytesIO(raw))
     return found["fts"].astype(np.float64), found["labels"].ravel().astype(int) - 1
 
 @door

@@ -17,7 +17,6 @@ from importlib.resources import files
 import numpy as np
 import torch
 from fastcore.basics import patch
-from sklearn.model_selection import train_test_split
 
 from transfer_course.door import (
     as_array,
@@ -244,6 +243,7 @@ def stratified(
     classes,        # names of the classes
     noun="picture"):
     "Two index tensors into the labels `y`: the rest, and a `share` of every class."
+    from sklearn.model_selection import train_test_split
     check_share(y, share, name, classes, noun)
     rest, part = train_test_split(np.arange(len(y)), test_size=share,
                                   stratify=y.numpy(), random_state=seed)

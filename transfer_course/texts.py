@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from sklearn.model_selection import train_test_split
 
 from .door import (
     Kind, OneOf, Seed, Share, a_type, door, is_whole, need)
@@ -115,6 +114,7 @@ def review_table():
     """All reviews: id, domain, label (0 negative, 1 positive), marks, text, and part.
 
     The part is train or test (a third, the same for everybody)."""
+    from sklearn.model_selection import train_test_split
     t = table("reviews")
     kinds = t.domain + t.label.astype(str)
     _, test = train_test_split(t.id, test_size=1 / 3, stratify=kinds, random_state=0)

@@ -25,7 +25,7 @@ WHEELS = read_wheels()
 Wheel = OneOf(*WHEELS)
 INSTALL = "pip install --no-deps --only-binary :all:"
 
-# %% ../nbs/workbench/08-wheels.ipynb #wheels07
+# %% ../nbs/workbench/08-wheels.ipynb #wheels7b
 def wheel_path(
     name): # a key of WHEELS
     "Where the file lies or would lie; its package is not imported."
@@ -40,6 +40,7 @@ def has_wheel(
     "Is the file there? Its hash is not looked at."
     return wheel_path(name).exists()
 
+# %% ../nbs/workbench/08-wheels.ipynb #wheels07
 @cache
 def _hash(path, size, changed): return file_hash(path)
 

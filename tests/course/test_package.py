@@ -65,6 +65,21 @@ def test_wheel_holds_all_and_nothing_else(built, wheel):
     assert names == set(expected_files(built))
 
 
+def test_the_wheel_is_small(wheel):
+    """Pictures of lessons are left out, and nothing else."""
+    assert wheel.stat().st_size < 10e6, f"{wheel.stat().st_size / 1e6:.1f} MB"
+    mine = nbformat.reads(zipfile.ZipFile(wheel).read("transfer_course/lessons/02-gabor.ipynb").decode(), 4)
+    whole = nbformat.read(ROOT / "nbs" / "02-gabor.ipynb", 4)
+    def plain(book): return [(c.source, [o.get("text") or o.get("data", {}).get("text/plain") for o in c.get("outputs", [])]) for c in book.cells]
+    def pictures(book): return sum("image/png" in o.get("data", {}) for c in book.cells for o in c.get("outputs", []))
+    assert plain(mine) == plain(whole) and not pictures(mine) and pictures(whole)
+
+
+def test_stored_results_from_the_installed_package(installed, tmp_path):
+    code = "from transfer_course.course import result; print(len(result('features')['rows']))"
+    assert int(run("-c", code, cwd=tmp_path, env={"PYTHONPATH": str(installed), "HOME": str(tmp_path)}).stdout) > 10
+
+
 def test_metadata_is_that_of_settings_ini(wheel):
     book, cfg = zipfile.ZipFile(wheel), settings()
     dist = f"{cfg['lib_name']}-{cfg['version']}.dist-info"

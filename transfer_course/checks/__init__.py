@@ -45,9 +45,12 @@ def exercise(
 LESSONS = {"01": "learning_curves", "02": "gabor", "03": "features",
            "04": "finetuning", "05": "scenarios", "06": "inductive",
            "07": "transductive", "08": "unsupervised", "09": "language",
-           "12": "recommendation", "15": "failures", "16": "bias",
+           "11": "dense",
+           "12": "recommendation", "13": "crossmodal",
+           "14": "transferability",
+           "15": "failures", "16": "bias",
            "17": "privacy", "18": "classical", "19": "own_pictures",
-           "21": "names_domains"}
+           "20": "generative", "21": "names_domains"}
 
 def load_lesson(
     number): # of a lesson, such as "07"

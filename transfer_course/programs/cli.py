@@ -6,7 +6,8 @@
 __all__ = ['EACH', 'COMMANDS', 'lesson_files', 'copy_lessons', 'python_row', 'plain_name', 'pinned_versions', 'package_row',
            'package_rows', 'device_row', 'memory_row', 'cache_row', 'shared_row', 'class_rows', 'asset_row',
            'lesson_row', 'all_assets', 'wheels_row', 'asset_rows', 'doctor', 'known', 'fetch_one', 'fetch', 'lessons',
-           'tools', 'homework', 'positive', 'whole', 'grade', 'add_homework', 'parser', 'main']
+           'tools', 'homework', 'positive', 'whole', 'lms', 'counted', 'grade', 'regrade', 'add_homework',
+           'add_way_back', 'parser', 'main']
 
 # %% ../../nbs/programs/00-cli.ipynb #cd94b8f3
 import argparse
@@ -339,15 +340,31 @@ def whole(
     raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 to 999,999")
 
 # %% ../../nbs/programs/00-cli.ipynb #2579fbaf
-def grade(
-    args): # with folders, csv, key, seconds and memory
-    "Grade all submissions and write the table; a line for each. -> exit status"
-    show = lambda line: print(line, flush=True)
-    rows = tools().grade_all(args.folders, args.csv, args.key, args.seconds,
-                             args.memory, show, args.no_box)
-    print(f"Rows written to {args.csv}: {len(rows)}, "
+def lms():
+    "The module `lms`. UsageError where Jupyter's tools are missing."
+    tools()
+    from transfer_course.programs import lms as module
+    return module
+
+def counted(rows, table):
+    "Say what was written. -> exit status"
+    print(f"Rows written to {table}: {len(rows)}, "
           f"with points and a message for each exercise; box: {rows[0]['box']}")
     return 0
+
+def grade(
+    args): # with folders, csv, key, seconds, memory, ids, due and feedback
+    "Grade all submissions and write the table; a line for each. -> exit status"
+    show = lambda line: print(line, flush=True)
+    return counted(lms().grade_class(vars(args), show), args.csv)
+
+def regrade(
+    args): # with csv
+    "Grade again as the table was made. -> exit status"
+    show = lambda line: print(line, flush=True)
+    rows, old = lms().grade_again(args.csv, show)
+    if old: print(f"The table as it was: {old.name}")
+    return counted(rows, args.csv)
 
 # %% ../../nbs/programs/00-cli.ipynb #66d35a24
 def add_homework(
@@ -369,6 +386,20 @@ def add_homework(
     one.add_argument("--no-box", action="store_true",
                      help="grade without bubblewrap: submissions run as you")
 
+# %% ../../nbs/programs/00-cli.ipynb #66d35a25
+def add_way_back(
+    commands): # argparse's subparsers
+    "The arguments about a learning platform, and those of regrade."
+    one, again = commands.choices["grade"], commands.choices["regrade"]
+    one.add_argument("--ids", metavar="FILE", help=(
+        "csv with the columns submission and id: the platform's numbers of students"))
+    one.add_argument("--due", metavar="TIME", help=(
+        "such as 2026-11-20T23:59: adds a column with the hours after it"))
+    one.add_argument("--feedback", metavar="FOLDER", help=(
+        "a page for each student, in a folder of the same name"))
+    again.add_argument("csv", metavar="CSV", help=(
+        "a table that grade made; it is kept under another name"))
+
 # %% ../../nbs/programs/00-cli.ipynb #76a161c1
 COMMANDS = {
     doctor: "can this machine run the course? exit status 0: yes, 1: no",
@@ -379,7 +410,9 @@ COMMANDS = {
     homework: "make the student copies of the homework; a file that exists is never "
               "overwritten",
     grade: "run what students handed in, each in a process of its own, and write a "
-           "table of points"}
+           "table of points",
+    regrade: "grade again with the folders, keys and limits of the last time; the old "
+             "table is kept"}
 
 # %% ../../nbs/programs/00-cli.ipynb #5594f503
 def parser():
@@ -400,6 +433,7 @@ def parser():
                        help="everything that can be fetched")
     copies.add_argument("folder", metavar="FOLDER", help="made if it is not there")
     add_homework(commands)
+    add_way_back(commands)
     return top
 
 # %% ../../nbs/programs/00-cli.ipynb #e707e4e8

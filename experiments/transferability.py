@@ -1,0 +1,259 @@
+"""Which candidate is best, by frozen features and by fine-tuning, and what every score said before -> nbs/results/transferability*.json.
+
+    python experiments/transferability.py frozen     # scores and probes: 52 candidates × 4 tasks × 5 splits, texts, tasks that `choose` has not seen
+    python experiments/transferability.py rates      # fine-tuning: a rate for each network, on two tasks and a split that isn't used again
+    python experiments/transferability.py tuned      # fine-tuning: 7 networks × 4 tasks × 5 seeds, about 15 minutes on one core
+
+About 150 labelled pictures, the same number of each class; truth is the accuracy on test pictures. Fine-tuning takes 40 steps of 16 pictures, with the head's rate ten times that of the first stage.
+"""
+import argparse
+import json
+import signal
+import time
+from functools import lru_cache, partial
+from itertools import product
+
+import numpy as np
+import torch
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from transfer_course import (
+    backbones,
+    cache,
+    candidates,
+    data,
+    finetuning,
+    language,
+    records,
+    texts,
+    training,
+    transferability,
+)
+from transfer_course.batches import epochs_for_steps
+from transfer_course.features import one_probe
+from transfer_course.files import cache_dir, write_whole
+from transfer_course.tasks import Task
+
+TASKS, SEEDS, TUNING = ("materials", "letters", "digits", "photographs"), range(5), 100
+RATES, STEPS = (1e-3, 3e-3, 1e-2), 40
+UNSEEN = ("mnist_5k", "mnist_m", "materials_night", "photographs_blurred", "letters_small")
+SHIFTED = {"materials": "materials_night", "photographs": "photographs_inverted", "digits": "digits_inverted"}  # scores see the first, truth is measured on the second
+SCORES = {"1-NN": transferability.neighbour_score, "probe, 3 folds": transferability.probe_score, "N-LEEP": transferability.n_leep, "GBC": transferability.gbc,
+          "LogME": transferability.logme, "LogME, published": partial(transferability.logme, published=True),
+          "H-score": transferability.h_score, "H-score, published": partial(transferability.h_score, shrink=False)}
+
+
+def split(name, seed, test=400):
+    """About 150 labelled pictures of a task, and at most about 400 to be tested on, the same ones for every seed."""
+    task = data.load(name)
+    rows, test = candidates.labelled(task.y_train, 150, seed), candidates.labelled(task.y_test, test, 0)
+    return Task(name, task.x_train[rows], task.y_train[rows], task.x_test[test], task.y_test[test], task.classes)
+
+
+# --- frozen features --------------------------------------------------------------------------------------------------
+
+def load(name):
+    """A task by its name; "letters_small" are letters of 12 pixels a side, "digits_inverted" digits black on white."""
+    if name == "letters_small": return data.load("letters").map(lambda x: data.resized(x, 12), name)
+    return data.load("digits").map(data.inverted, name) if name == "digits_inverted" else data.load(name)
+
+
+def rows_of(name):
+    """Row numbers of the labelled pictures of every split, and of those to be tested on (counted on from the training part)."""
+    task = load(name)
+    test = len(task.x_train) + candidates.labelled(task.y_test, 400, 0)
+    return [candidates.labelled(task.y_train, 150, s) for s in SEEDS], test
+
+
+@lru_cache(maxsize=2)
+def everything(name):
+    """Features and old classes of all pictures that are used: {(network, seed): (row numbers, {candidate: N×D}, N×Z, seconds for a picture)}."""
+    task, (splits, test) = load(name), rows_of(name)
+    x, found = torch.cat([task.x_train, task.x_test]), {}
+    for network in candidates.NETWORKS:
+        for seed in SEEDS if "random" in network else (0,):
+            used = np.unique(np.concatenate([*([splits[seed], splits[(seed + 1) % 5]] if "random" in network else splits), test]))
+            net, start = candidates.network(network, seed), time.perf_counter()
+            z, p = candidates.one_pass(net, x[used], candidates.of_network(network), True)
+            found[network, seed] = used, z, p, (time.perf_counter() - start) / len(used)
+    return found
+
+
+def seen(name, seed, rows):
+    """{candidate: features} and {network: old classes} of these rows."""
+    z, p = {}, {}
+    for network in candidates.NETWORKS:
+        used, features, old, _ = everything(name).get((network, seed)) or everything(name)[network, 0]
+        at = np.searchsorted(used, rows)
+        z |= {c: f[at] for c, f in features.items()}
+        p[network] = old[at]
+    return z, p
+
+
+def labels(name):
+    task = load(name)
+    return torch.cat([task.y_train, task.y_test]).numpy()
+
+
+def text(numbers):
+    """Numbers in one string: a tenth of the lines."""
+    return " ".join(f"{v:.4g}" for v in numbers)
+
+
+def truths(name, seed, shifted=None):
+    """Accuracy of a probe on every candidate: trained on the labelled pictures, tested on the others (or on those of another task)."""
+    splits, test = rows_of(name)
+    y, train = labels(name), seen(name, seed, splits[seed])[0]
+    held = seen(shifted or name, seed, rows_of(shifted or name)[1])[0]
+    y_held = labels(shifted or name)[rows_of(shifted or name)[1]]
+    return [one_probe(train[c], y[splits[seed]], 1.0).score(held[c], y_held) for c in candidates.POOL]
+
+
+def scored(z, y, scores=SCORES):
+    """{score: one number for each candidate}, and {score: CPU seconds}."""
+    found, seconds = {}, {}
+    for name, score in scores.items():
+        start = time.process_time()
+        found[name] = [score(f, y) for f in z]
+        seconds[name] = round(time.process_time() - start, 3)
+    return found, seconds
+
+
+def frozen_run(task, seed):
+    splits, _ = rows_of(task)
+    y = labels(task)[splits[seed]]
+    z, p = seen(task, seed, splits[seed])
+    found, seconds = scored([z[c] for c in candidates.POOL], y)
+    whole = {"LEEP": text(transferability.leep(p[n], y) for n in candidates.NETWORKS), "NCE": text(transferability.nce(p[n], y) for n in candidates.NETWORKS)}
+    passes = [(everything(task).get((n, seed)) or everything(task)[n, 0])[3] for n in candidates.NETWORKS]
+    return dict(truth=text(truths(task, seed)), cpu=seconds, pass_ms=[round(1000 * s, 2) for s in passes]) | {k: text(v) for k, v in found.items()} | whole
+
+
+def shifted_run(task, seed):
+    """Truth on the pictures of another world; the labelled ones, and so the scores, are those of the part frozen."""
+    return dict(truth=text(truths(task, seed, SHIFTED[task])))
+
+
+def twins_run(task, seed):
+    """Truth on other pictures of the *training* part: patches that overlap those that were learned from, as a careless split has them."""
+    splits, _ = rows_of(task)
+    y, held = labels(task), np.setdiff1d(splits[(seed + 1) % 5], splits[seed])
+    train, other = seen(task, seed, splits[seed])[0], seen(task, seed, held)[0]
+    return dict(truth=text(one_probe(train[c], y[splits[seed]], 1.0).score(other[c], y[held]) for c in candidates.POOL), pictures=len(held))
+
+
+def unseen_run(task, seed):
+    """`choose`, and its rivals, on a task that had no part in its making."""
+    splits, _ = rows_of(task)
+    whole = load(task)
+    part = Task(task, whole.x_train[splits[seed]], whole.y_train[splits[seed]], whole.x_test[:50], whole.y_test[:50], whole.classes)
+    best, table = transferability.choose(part, seed=seed)
+    z, _ = seen(task, seed, splits[seed])
+    few = {"1-NN": SCORES["1-NN"], "LogME": SCORES["LogME"]}
+    found = scored([z[c] for c in candidates.POOL], labels(task)[splits[seed]], few)[0]
+    return dict(truth=text(truths(task, seed)), chosen=candidates.POOL.index(best), cost=round(float(table.cost.iloc[-1]), 2), rounds=len(table),
+                pictures=len(splits[seed])) | {k: text(v) for k, v in found.items()}
+
+
+# --- texts ------------------------------------------------------------------------------------------------------------
+
+def text_views(train, test, seed):
+    """{candidate: (features of the training texts, of the test texts)}: layers of MiniLM, the same with random weights, tables of words."""
+    found = {}
+    for name, net in {"MiniLM": backbones.load("minilm"), "random MiniLM": language.random_weights(seed)}.items():
+        z = [cache.extract_stages(net, list(x), cache=name == "MiniLM", progress=False) for x in (train, test)]
+        found |= {f"{name}, {s}": (z[0][s].numpy(), z[1][s].numpy()) for s in z[0]}
+    ways = {"words": {}, "pairs of words": dict(ngram_range=(1, 2)), "letters": dict(analyzer="char_wb", ngram_range=(2, 4))}
+    for name, how in ways.items():
+        table = TfidfVectorizer(max_features=1000, **how).fit(list(train))
+        wide = [table.transform(list(x)) for x in (train, test)]
+        fold = TruncatedSVD(64, random_state=seed).fit(wide[0])
+        found[f"TF-IDF, {name}"] = tuple(w.toarray() for w in wide)
+        found[f"TF-IDF, {name}, 64 numbers"] = tuple(fold.transform(w) for w in wide)
+    return found
+
+
+def text_run(task, seed):
+    whole = texts.reviews()
+    rows = candidates.labelled(whole.y_train, 150, seed)
+    train, y = [whole.x_train[i] for i in rows], whole.y_train[rows].numpy()
+    views = text_views(train, whole.x_test, seed)
+    found, seconds = scored([z for z, _ in views.values()], y)
+    truth = [one_probe(z, y, 1.0).score(v, whole.y_test.numpy()) for z, v in views.values()]
+    return dict(names=list(views) if seed == 0 else None, truth=text(truth), cpu=seconds) | {k: text(v) for k, v in found.items()}
+
+
+PARTS = {"frozen": (frozen_run, TASKS), "shifted": (shifted_run, tuple(SHIFTED)), "twins": (twins_run, ("materials", "photographs")), "texts": (text_run, ("reviews",)), "unseen": (unseen_run, UNSEEN)}
+
+
+def frozen_parts(only):
+    """Every part that is missing, one row at a time; the result when all are there."""
+    found = {}
+    for file in cache_dir().glob("transferability.*.part.json"): found |= json.loads(file.read_text())
+    for name, (run, tasks) in PARTS.items():
+        if only and name not in only: continue
+        for task, seed in product(tasks, SEEDS):
+            if f"{name} {task} {seed}" in found: continue
+            found[f"{name} {task} {seed}"] = run(task, seed)
+            write_whole(cache_dir() / f"transferability.{name}.part.json", json.dumps({k: v for k, v in found.items() if k.startswith(name)}))
+            print(name, task, seed, flush=True)
+    rows = {name: [dict(task=t, seed=s) | {k: v for k, v in found[f"{name} {t} {s}"].items() if v is not None} for t, s in product(tasks, SEEDS) if f"{name} {t} {s}" in found]
+            for name, (_, tasks) in PARTS.items()}
+    whole = {n: candidates.network(n) for n in candidates.NETWORKS}
+    cost = {n: candidates.multiply_adds(net) for n, net in whole.items()}
+    facts = dict(pool=[[c.network, c.stage, c.pool, whole[c.network].widths()[c.stage], round(cost[c.network][c.stage], 2)] for c in candidates.POOL])
+    records.write_result("transferability", facts | rows)
+
+
+# --- fine-tuning ------------------------------------------------------------------------------------------------------
+
+def fine_tuned(network, task, lr, seed):
+    net = candidates.network(network, seed).replace_head(len(task.classes), seed)
+    epochs = epochs_for_steps(len(task.x_train), STEPS, batch_size=16, least=2)
+    training.fit(net, task, epochs, lr, 16, seed, params=finetuning.param_groups(net, lr, 10.))
+    return net
+
+
+def rate_run(network, task, lr):
+    """Accuracy on a quarter of the labelled pictures of another split, which is left out of training."""
+    part = split(task, TUNING).split(0.25, seed=TUNING)
+    net = fine_tuned(network, Task(task, part.x_train, part.y_train, part.x_valid, part.y_valid, part.classes), lr, TUNING)
+    return dict(right=round(training.accuracy(net, part.x_valid, part.y_valid), 4))
+
+
+def rates():
+    """The rate of each network: the best mean over two tasks."""
+    rows = json.load(open("nbs/results/transferability_rates.json"))["rows"]
+    mean = {n: {lr: np.mean([r["right"] for r in rows if r["network"] == n and r["lr"] == lr]) for lr in sorted({r["lr"] for r in rows if r["network"] == n})}
+            for n in candidates.NETWORKS}
+    return {n: max(m, key=m.get) for n, m in mean.items()}
+
+
+def tuned_run(network, task, seed, lr):
+    part = split(task, seed)
+    return dict(right=round(training.accuracy(fine_tuned(network, part, lr, seed), part.x_test, part.y_test), 4))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("frozen", "rates", "tuned"))
+    parser.add_argument("--only", nargs="*", help="of the part frozen: " + ", ".join(PARTS))
+    parser.add_argument("--rates", type=float, nargs="*", default=RATES)
+    parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS), help="of the part tuned")
+    parser.add_argument("--seconds", type=int, default=0, help="stop after so many; the next call goes on from there")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    signal.alarm(args.seconds)
+    facts = dict(steps=STEPS, batch_size=16, lr_ratio=10)
+    if args.part == "frozen": frozen_parts(args.only)
+    if args.part == "rates":
+        configs = [dict(network=n, task=t, lr=lr) for t in TASKS[:2] for n in candidates.NETWORKS for lr in args.rates]
+        records.sweep("transferability_rates", configs, rate_run, split=TUNING, **facts)
+    if args.part == "tuned":
+        best, files = rates(), {seed: cache_dir() / f"tuned_{seed}.json" for seed in SEEDS}
+        for seed in args.seeds: # each in a file of its own, so that several may run beside each other
+            configs = [dict(network=n, task=t, seed=seed, lr=best[n]) for t in TASKS for n in candidates.NETWORKS]
+            if not files[seed].exists(): records.sweep(f"tuned_{seed}", configs, tuned_run, folder=cache_dir())
+        rows = [row for file in files.values() if file.exists() for row in json.loads(file.read_text())["rows"]]
+        records.write_result("transferability_tuned", facts | dict(rates=best, rows=rows))
