@@ -29,6 +29,7 @@ QUICK = {"extract": ["--pictures", "64", "--rounds", "2"], "probe": ["--epochs",
          "classical": ["--source", "60", "--target", "80", "--columns", "40", "--rounds", "1"],
          "dense": ["--pictures", "8", "--rounds", "1"],
          "recommendation": ["--files", "300", "--rounds", "1"],
+         "speech": ["--clips", "16", "--rounds", "1"],
          "privacy": ["--examples", "200", "--width", "20", "--steps", "4", "--rounds", "1"],
          "own_pictures": ["--pictures", "16", "--rounds", "1"], "processes": ["--pictures", "32", "--rounds", "1"],
          "generative": ["--questions", "4", "--rounds", "1"]}
