@@ -63,6 +63,6 @@ setup(
     entry_points={"console_scripts": [cfg["console_scripts"]]},
     packages=[*find_packages(include=["transfer_course*"]), *shelves],
     package_dir=shelves,
-    package_data={"": ["*.ipynb"], "transfer_course": ["weights/*", "texts/*", "*.toml", "*.yml"],
+    package_data={"": ["*.ipynb"], "transfer_course": ["weights/*", "texts/*", "sounds/*", "*.toml", "*.yml"],
                   "transfer_course.lessons": ["results/*.json", "images/*"]},
 )

@@ -1,14 +1,18 @@
 """Memory of extract on many pictures against a tenth of them; CourseNet at 32 px.
 
-    python benchmarks/memory.py [--many 100000] [--rounds 2]
+    python benchmarks/memory.py [--many 100000] [--rounds 2] [--side 32]
 
 Each in a process of its own: the largest resident memory while extract runs, less that before it began. The pictures come from a dataset that makes them
-when they are asked for, so that they take no memory themselves. The result of 100,000 pictures is a file of 102 MB.
+when they are asked for, so that they take no memory themselves. The result of 100,000 pictures is a file of 102 MB. Then the same for picture files in a
+folder, which `data.from_folder(folder, lazy=True)` leaves where they are: small JPEG files of two classes, written before the process begins. The list of the files is there
+before the watch begins; the note says what it takes.
 """
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import psutil
 import torch
@@ -37,26 +41,53 @@ def watched(f):
     return before / 1e6, largest / 1e6
 
 
-def child(n):
-    """Print what `watched` saw for n pictures."""
-    from transfer_course import backbones, features
+def child(n, folder, side):
+    """Print what `watched` saw for n pictures, made when they are asked for or read from a folder."""
+    from transfer_course import backbones, data, features
     net = backbones.load("coursenet")
-    with empty_home(): print(*watched(lambda: features.extract(net, Noise(n), progress=False)))
+    with empty_home():
+        x = data.from_folder(folder, size=side, test=0.2, progress=False, lazy=True).x_train if folder else Noise(n)
+        print(*watched(lambda: features.extract(net, x, progress=False)))
 
 
-def over_baseline(n):
-    """Megabytes that extract took on n pictures, in a new process."""
-    done = subprocess.run([sys.executable, __file__, "--child", str(n)], capture_output=True, text=True)
+def write_files(folder, n, side):
+    """n JPEG files of two classes, no two the same; seconds per thousand are few, since each is a grey ramp with its number in it."""
+    import numpy as np
+    from PIL import Image
+    ramp = np.linspace(0, 160, side * side, dtype=np.float32).reshape(side, side)
+    for c in "ab": (Path(folder) / c).mkdir(parents=True)
+    for i in range(n):
+        bits = np.array([(i >> k) & 1 for k in range(20)], dtype=np.uint8) * 90
+        picture = ramp.astype(np.uint8).copy()
+        picture[:4, :20] += bits
+        Image.fromarray(picture).convert("RGB").save(Path(folder) / "ab"[i % 2] / f"{i:06}.jpg", quality=95)
+
+
+def over_baseline(n, folder="", side=32):
+    """Megabytes that the process had, and what extract took on n pictures, in a new process."""
+    more = ["--folder", str(folder), "--side", str(side)] if folder else []
+    done = subprocess.run([sys.executable, __file__, "--child", str(n), *more], capture_output=True, text=True)
     if done.returncode: raise SystemExit(done.stderr)
     before, largest = map(float, done.stdout.split())
-    return largest - before
+    return before, largest - before
+
+
+def in_a_folder(n, side):
+    """The same for n files."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_files(folder, n, side)
+        return over_baseline(n, folder, side)
 
 
 if __name__ == "__main__":
-    args = arguments(__doc__, many=100_000, rounds=2, child=0)
-    if args.child: child(args.child)
+    args, rows = arguments(__doc__, many=100_000, rounds=2, child=0, folder="", side=32), []
+    if args.child: child(args.child, args.folder, args.side)
     else:
-        rounds = [[over_baseline(n) for n in (args.many, args.many // 10)] for _ in range(args.rounds)]
-        many, few = (statistics.median(r) for r in zip(*rounds))
-        note = f"CourseNet at 32 px: {many:.0f} MB against {few:.0f} MB over what the process had before"
-        report([row(f"memory of `extract` on {args.many:,} pictures", f"on {args.many // 10:,}", [a / b for a, b in rounds], 1.1, "at most", note)], args.rows)
+        ways = {f"memory of `extract` on {args.many:,} pictures": over_baseline,
+                f"memory of `extract` on {args.many:,} files, `from_folder(lazy=True)`": lambda n: in_a_folder(n, args.side)}
+        for what, memory in ways.items():
+            rounds = [[memory(n) for n in (args.many, args.many // 10)] for _ in range(args.rounds)]
+            (had, many), (had_few, few) = ([statistics.median(v) for v in zip(*r)] for r in zip(*rounds))
+            note = f"CourseNet at 32 px: {many:.0f} MB against {few:.0f} MB over what the process had before ({had:.0f} and {had_few:.0f} MB)"
+            rows.append(row(what, f"on {args.many // 10:,}", [a[1] / b[1] for a, b in rounds], 1.1, "at most", note))
+        report(rows, args.rows)

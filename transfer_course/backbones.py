@@ -67,9 +67,12 @@ def set_size(
     pre, name = net.preprocess, net.card["name"]
     need(isinstance(pre, Preprocess),
          f"size is for pictures, but {name} reads sentences: leave it out")
-    need(not pre.size or size == pre.size, f"size must be {pre.size} for {name}, "
-         f"which works at no other, got {size}: leave it out")
+    step = getattr(pre, "step", None)
+    need(not pre.size or step or size == pre.size, f"size must be {pre.size} for "
+         f"{name}, which works at no other, got {size}: leave it out")
     need(size >= pre.least, f"size must be {pre.least} or more for {name}, got {size}")
+    need(not step or size % step == 0, f"size must be a multiple of {step} for {name}, "
+         f"which reads patches of that side, got {size}: such as {8 * (step or 1)}")
     pre.size = size
     return net
 

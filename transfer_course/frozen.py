@@ -26,7 +26,8 @@ Change = Kind(callable, "a function of one picture",
 # %% ../nbs/workbench/36-frozen.ipynb #cf3a67f8
 class FeatureMaps(nn.Module):
     "In the place of the preprocessing: the maps as they are."
-    def forward(self, z): return z.contiguous(memory_format=torch.channels_last)
+    def forward(self, z):
+        return z.contiguous(memory_format=torch.channels_last) if z.ndim == 4 else z
 
 def _begins_with_mean(head):
     first = head[0]
@@ -40,7 +41,7 @@ def split_at(
     i = net.stages.index(check_stage(net, stage)) + 1
     front = nn.Sequential(net.preprocess, *net.trunk[:i]).eval()
     if i == len(net.stages) and _begins_with_mean(net.head):
-        front.append(nn.AdaptiveAvgPool2d(1))
+        front.append(net.head[0])
     rest = Backbone(net.trunk[i:], net.head, FeatureMaps(), net.classes, net.card)
     return front, rest.train(net.training)
 

@@ -6,16 +6,17 @@
 __all__ = ['Families', 'letters']
 
 # %% ../nbs/workbench/12-glyphs.ipynb #5a90de58
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from .door import Count, Kind, Seed, door, near
+from .door import Count, Kind, OneOf, Seed, door, near, need
 from .files import cached
 from .tasks import TABLE, Task, card_of, stratified
+from .wheels import has_wheel, wheel_file  # noqa: F401
 
 # %% ../nbs/workbench/12-glyphs.ipynb #609a4263
 def digits_task(
@@ -60,26 +61,39 @@ def font(file, points):
     folder = files("matplotlib") / "mpl-data" / "fonts" / "ttf"
     return ImageFont.truetype(str(folder / f"{file}.ttf"), points)
 
+SCRIPTS = {name: s["letters"] for name, s in TABLE["scripts"].items()}
+WEIGHTS = 300, 400, 500, 600, 700, 800
+
+@lru_cache(maxsize=1024)
+def noto(script, weight, points):
+    "The Noto Sans font of a script, in one weight and one size."
+    made = ImageFont.truetype(str(wheel_file(f"noto_{script}")), points)
+    axes = [weight if a["name"] == b"Weight" else a["default"]
+            for a in made.get_variation_axes()]
+    made.set_variation_by_axes(axes)
+    return made
+
 # %% ../nbs/workbench/12-glyphs.ipynb #398d342f
-def glyph(letter, file, side, rng):
-    """uint8 side×side array: a white letter on black.
+def glyph(letter, font_of, side, rng):
+    """uint8 side×side array: a white letter on black, by font_of(points).
 
     Its size, its place and its turn of up to 12 degrees are random."""
     points, turn = int(rng.integers(side * 12, side * 18) // 10), rng.uniform(-12, 12)
     right, down = rng.uniform(-side / 5, side / 5, 2)
     page = Image.new("L", (2 * side, 2 * side))
     place = side + right, side + down
-    ImageDraw.Draw(page).text(place, letter, 255, font(file, points), anchor="mm")
+    ImageDraw.Draw(page).text(place, letter, 255, font_of(points), anchor="mm")
     turned = page.rotate(turn, Image.Resampling.BILINEAR)
     return np.array(turned.resize((side, side), Image.Resampling.BOX))
 
 # %% ../nbs/workbench/12-glyphs.ipynb #b23b1253
-def draw_letters(n, fonts, side, rng):
-    "uint8 26×n×1×side×side: n pictures of each letter."
-    names = [f for family in fonts for f in FONTS[family]]
-    drawn = [glyph(c, names[rng.integers(len(names))], side, rng)
-             for c in ALPHABET for _ in range(n)]
-    return torch.from_numpy(np.stack(drawn)).reshape(26, n, 1, side, side)
+def draw_letters(n, fonts, side, rng, script="latin"):
+    "uint8 K×n×1×side×side: n pictures of each of K letters."
+    kinds = [partial(font, f) for family in fonts for f in FONTS[family]]
+    if script != "latin": kinds = [partial(noto, script, w) for w in WEIGHTS]
+    drawn = [glyph(c, kinds[rng.integers(len(kinds))], side, rng)
+             for c in SCRIPTS[script] for _ in range(n)]
+    return torch.from_numpy(np.stack(drawn)).reshape(-1, n, 1, side, side)
 
 # %% ../nbs/workbench/12-glyphs.ipynb #900da0b1
 def _families(v):
@@ -96,6 +110,15 @@ def _fix_families(v):
 Families = Kind(lambda v: not _fix_families(v), f"one or more of {', '.join(FONTS)}",
                 _fix_families, take=_families)
 
+# %% ../nbs/workbench/12-glyphs.ipynb #12a00001
+def letters_card(script, fonts, side):
+    "The card of `letters`."
+    size = f"{side} pixels, grey, white on black"
+    origin = f"{TABLE['sets']['letters']['origin']}: {', '.join(fonts)}"
+    if script == "latin": return card_of("letters", origin=origin, size=size)
+    origin = f"drawn with Noto Sans {script.title()} out of the package manimgx-fonts"
+    return card_of("letters", origin=origin, size=size, licence="SIL Open Font License")
+
 # %% ../nbs/workbench/12-glyphs.ipynb #946d1a6d
 @door
 def letters(
@@ -103,14 +126,18 @@ def letters(
     n_train: Count(1, 10_000) = 100,  # training pictures of each letter
     n_test: Count(1, 10_000) = 25,    # test pictures of each letter
     side: Count(8, 256) = 28,         # pixels
-    seed: Seed = 0):
+    seed: Seed = 0,
+    script: OneOf(*SCRIPTS) = "latin"): # whose alphabet
     """Capital letters drawn with Matplotlib's fonts: a task of 26 classes.
 
-    uint8 1×side×side, white on black."""
-    x = draw_letters(n_train + n_test, fonts, side, np.random.default_rng(seed))
-    y, origin = torch.arange(26), TABLE["sets"]["letters"]["origin"]
-    card = card_of("letters", origin=f"{origin}: {', '.join(fonts)}",
-                   size=f"{side} pixels, grey, white on black")
-    return Task("letters", x[:, :n_train].flatten(0, 1), y.repeat_interleave(n_train),
+    uint8 1×side×side, white on black. Another script, such as "georgian" or "thai",
+    has the letters of its alphabet as classes and is drawn with its Noto Sans font in
+    six weights: FileNotFoundError, one sentence, where `manimgx-fonts` is missing."""
+    need(script == "latin" or set(fonts) == set(FONTS), "fonts must be left out for "
+         f"script={script!r}, which has one font in six weights, got {list(fonts)}")
+    rng, classes = np.random.default_rng(seed), list(SCRIPTS[script])
+    x, y = draw_letters(n_train + n_test, fonts, side, rng, script), range(len(classes))
+    y, name = torch.tensor(y), "letters" + f", {script}" * (script != "latin")
+    return Task(name, x[:, :n_train].flatten(0, 1), y.repeat_interleave(n_train),
                 x[:, n_train:].flatten(0, 1), y.repeat_interleave(n_test),
-                list(ALPHABET), card)
+                classes, letters_card(script, fonts, side))

@@ -150,6 +150,25 @@ ViewPairs = Kind(lambda v: is_float_rows(v) and len(v) > 3 and len(v) % 2 == 0,
                  "float 2N×D, two rows for each of at least 2 pictures", _pairs_fix,
                  lambda v: ValueError if is_float_rows(v) else TypeError)
 
+# %% ../nbs/workbench/19-kinds.ipynb #a3b1d1f9
+def check_pictures(x):
+    "A tensor of pictures, or a dataset of pictures; a sentence says what else it was."
+    if hasattr(x, "x_train"):
+        raise TypeError("x must be pictures, got a Task: give one of its parts, "
+                        "such as task.x_train")
+    if isinstance(x, (str, dict)):
+        raise TypeError(f"x must be uint8 N×C×H×W, got {type(x).__name__}: "
+                        "this network reads pictures")
+    if isinstance(x, (list, tuple)):
+        raise TypeError(f"x must be uint8 N×C×H×W, got a {type(x).__name__}: use "
+                        "torch.stack for pictures of one size, or data.from_folder")
+    array = isinstance(x, (torch.Tensor, np.ndarray))
+    if array or not hasattr(x, "__getitem__") or not hasattr(x, "__len__"):
+        return Pictures.check("x", x)
+    need(len(x), "x must hold at least one picture, got an empty dataset: "
+                 "fill it first")
+    return x
+
 # %% ../nbs/workbench/19-kinds.ipynb #be778e1e
 @contextmanager
 def one_dtype(

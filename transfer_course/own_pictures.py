@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 from sklearn.model_selection import StratifiedGroupKFold
 
-from .backbone import ABackbone, Backbone, check_stage, linear_head
+from .backbone import (
+    ABackbone, Backbone, check_stage, linear_head, tokens_before)
 from .door import Count, Labels, Pictures, Seed, door, need, same_length
 from .kinds import Probabilities, Scores
 from .tabular import Column, RowWeights
@@ -92,7 +93,7 @@ def with_probe(
             (model.coef_ / probe[0].scale_, model.intercept_))
     b = b - w @ torch.tensor(probe[0].mean_, dtype=torch.float32)
     if len(b) == 1: w, b = torch.cat([-w / 2, w / 2]), torch.cat([-b / 2, b / 2])
-    head = linear_head(w.shape[1], len(b))
+    head = linear_head(w.shape[1], len(b), before=tokens_before(net))
     head[-1].weight.data, head[-1].bias.data = w, b
     return Backbone(torch.nn.Sequential(trunk), head, deepcopy(net.preprocess),
                     list(classes), dict(net.card)).eval()

@@ -10,6 +10,7 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -65,9 +66,11 @@ def holds_several(path):
 # %% ../nbs/workbench/06-pictures.ipynb #d60894b6
 def each(f, items, progress, what):
     "The results of `f` for all items in their order, computed side by side."
+    blocks = (items[i:i + 1024] for i in range(0, len(items), 1024))
     bar = dict(total=len(items), desc=what, leave=False, disable=not progress)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        yield from tqdm(pool.map(f, items), **bar)
+        done = (result for block in blocks for result in pool.map(f, block))
+        yield from tqdm(done, **bar)
 
 def _read_all(paths, size, progress):
     "Arrays x and several of all files."
@@ -94,7 +97,8 @@ class PictureFiles:
     "The squares of picture files, uint8 N×3×size×size, read each time they are asked."
     dtype, ndim, device = torch.uint8, 4, torch.device("cpu")
 
-    def __init__(self, paths, size): self.paths, self.size = list(paths), size
+    def __init__(self, paths, size):
+        self.paths, self.size = [os.fspath(p) for p in paths], size # short: many may be
     def __len__(self): return len(self.paths)
     def __repr__(self): return f"PictureFiles of {len(self)}, {self.size} pixels"
 
@@ -108,8 +112,8 @@ class PictureFiles:
             return PictureFiles([self.paths[k] for k in rows.tolist()], self.size)
         if isinstance(i, slice): i = range(*i.indices(len(self)))
         if not isinstance(i, (list, tuple, range)):
-            return read_picture(self.paths[int(i)], self.size)[0]
-        x = _read_all([self.paths[k] for k in i], self.size, False)["x"]
+            return read_picture(Path(self.paths[int(i)]), self.size)[0]
+        x = _read_all([Path(self.paths[k]) for k in i], self.size, False)["x"]
         return torch.from_numpy(x)
 
     def split(self, n):

@@ -18,6 +18,7 @@ from .backbone import Backbone, Preprocess, drawn, linear_head
 from .door import Count, Kind, Seed, door, near, need
 from .downloads import cause_of
 from .files import cache_dir
+from .vits import any_size, is_vit, vit_stages
 from .weights import (
     WEIGHTS, checked_path, fetched_weights, package_of, read_card, read_tensors)
 
@@ -97,21 +98,24 @@ def to_stages(
     return nn.Sequential(OrderedDict(stages))
 
 # %% ../nbs/workbench/22-zoo.ipynb #dcbf2bab
-def _same_scores(net, trunk, head, side):
+def _same_scores(want, x, trunk, head):
     "Do trunk and head, one after the other, compute what the network computes?"
-    x = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
-    net.eval()
     with torch.inference_mode():
-        try: return torch.allclose(head(trunk(x)), net(x), atol=1e-4)
+        try: return torch.allclose(head.eval()(trunk.eval()(x)), want, atol=1e-4)
         except Exception: return False
 
-def chain_or_whole(net, trunk, head, preprocess, **facts):
-    """A Backbone of `trunk` and `head` if together they compute what `net` computes.
+def chain_or_whole(net, chains, preprocess, **facts):
+    """A Backbone of the first (trunk, head) that computes what `net` computes.
 
     Otherwise of `net` without its last layer, as one stage."""
-    same = _same_scores(net, trunk, head, preprocess.native)
+    side = 4 * getattr(preprocess, "step", 0) or preprocess.native
+    x = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode(): want = net.eval()(x)
     was = {id(t): name for name, t in net.state_dict(keep_vars=True).items()}
-    if not same: trunk, head = without_head(net)
+    found = next((c for c in chains if _same_scores(want, x, *c)), None)
+    trunk, head = found or without_head(net)
+    need(found or _same_scores(want, x, trunk, head), "name of a network whose head "
+         f"the course can't take off, {type(net).__name__}: choose another")
     whole = Backbone(trunk, head, preprocess, **facts)
     ours = whole.state_dict(keep_vars=True).items()
     whole.names_before = {name: was.get(id(t)) for name, t in ours} # in files of others
@@ -121,6 +125,9 @@ def chain_or_whole(net, trunk, head, preprocess, **facts):
 def without_head(
     net): # nn.Module whose last linear layer gives the scores
     "The network without its last linear layer, as one stage; and that layer."
+    last = getattr(net, "get_classifier", lambda: None)()
+    if isinstance(last, nn.Identity): # a network that never had a head
+        return nn.Sequential(OrderedDict(trunk=net)), nn.Sequential(last)
     linear = [(n, m) for n, m in net.named_modules() if isinstance(m, nn.Linear)]
     need(linear, "name of a network whose head the course can't take off, "
                  f"{type(net).__name__} has no linear layer: choose another")
@@ -129,25 +136,36 @@ def without_head(
     setattr(net.get_submodule(parent), child, nn.Identity())
     return nn.Sequential(OrderedDict(trunk=net)), nn.Sequential(last)
 
+# %% ../nbs/workbench/22-zoo.ipynb #22a00002
+def timm_chains(net):
+    "What a timm network may be a chain of: (trunk, head), one after the other."
+    last, layers = net.get_classifier(), []
+    if is_vit(net): return [vit_stages(net)]
+    if not isinstance(last, nn.Module): return []
+    tops = ("global_pool", "head_drop", "classifier", "fc", "head")
+    for name, module in net.named_children():
+        if name in tops: continue
+        layers += module if name in ("blocks", "features", "stages") else [module]
+    mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.), last)
+    chains = [(to_stages(layers), mean)]
+    if own := [m for m in getattr(net, "head", last).children() if m is not last]:
+        chains.append((to_stages([*layers, *own]), nn.Sequential(nn.Dropout(0.), last)))
+    return chains
+
 # %% ../nbs/workbench/22-zoo.ipynb #dce0db7d
 def from_timm(
     net,        # a timm network: batch of floats -> scores
     **facts):   # card and classes
     """A timm network as a Backbone.
 
-    In stages where it is a chain, as one stage `trunk` where it is not."""
+    In stages where it is a chain or a ViT, as one stage `trunk` where it is neither."""
     import timm
     cfg = timm.data.resolve_model_data_config(net)
     side, fixed = cfg["input_size"][-1], net.pretrained_cfg.get("fixed_input_size")
+    step = any_size(net) if is_vit(net) else None
     pre = Preprocess(cfg["mean"], cfg["std"], native=side, size=side if fixed else None,
-                     least=32, interpolation=cfg["interpolation"])
-    layers, top = [], ("global_pool", "head_drop", "classifier", "fc", "head")
-    for name, module in net.named_children():
-        if name in top: continue
-        layers += module if name in ("blocks", "features") else [module]
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.),
-                         net.get_classifier())
-    return chain_or_whole(net, to_stages(layers), head, pre, **facts)
+                     least=step or 32, interpolation=cfg["interpolation"], step=step)
+    return chain_or_whole(net, timm_chains(net), pre, **facts)
 
 # %% ../nbs/workbench/22-zoo.ipynb #d3513410
 def load_in_order(
@@ -215,7 +233,7 @@ def from_torchvision(
     side, fixed = how.crop_size[0], hasattr(net, "image_size")
     pre = Preprocess(how.mean, how.std, native=side, size=side if fixed else None,
                      least=32, interpolation=how.interpolation.value)
-    return chain_or_whole(net, to_stages(tv_layers(net)), tv_head(net), pre,
+    return chain_or_whole(net, [(to_stages(tv_layers(net)), tv_head(net))], pre,
                           classes=weights.meta["categories"], card=card)
 
 # %% ../nbs/workbench/22-zoo.ipynb #4773f2f9

@@ -121,7 +121,7 @@ def test_stem_of_resnet_ends_where_the_paper_says():
     assert kinds == ["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d"] and net.width == 512
 
 
-@pytest.mark.parametrize("name", ["test_vit", "mobilenetv3_small_050"])
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050"])
 def test_a_network_that_is_no_chain_is_one_stage(name):
     """With the same scores as before."""
     whole = timm.create_model(name).eval()
@@ -136,10 +136,11 @@ def test_torchvision_densenet_is_one_stage():
     assert backbones.from_torchvision("densenet121", pretrained=False).stages == ["trunk"]
 
 
-def test_a_vision_transformer_resizes_to_its_only_size():
+def test_a_vision_transformer_resizes_to_its_own_size_or_to_another_number_of_patches():
     net = tiny("test_vit")
     assert net.preprocess.size == 160 and net.features(noise(2, 40)).shape == (2, net.width)
-    with pytest.raises(ValueError, match="size must be 160 for test_vit"): backbones.set_size(net, 96)
+    with pytest.raises(ValueError, match="size must be a multiple of 16 for test_vit"): backbones.set_size(net, 100)
+    assert backbones.set_size(net, 96).features(noise(2, 40)).shape == (2, net.width)
 
 
 @pytest.mark.parametrize("make", [backbones.course_net, tiny, lambda: backbones.from_torchvision("resnet18", pretrained=False)], ids=["coursenet", "efficientnet", "resnet18"])

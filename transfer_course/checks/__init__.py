@@ -45,7 +45,7 @@ def exercise(
 LESSONS = {"01": "learning_curves", "02": "gabor", "03": "features",
            "04": "finetuning", "05": "scenarios", "06": "inductive",
            "07": "transductive", "08": "unsupervised", "09": "language",
-           "11": "dense",
+           "10": "speech", "11": "dense",
            "12": "recommendation", "13": "crossmodal",
            "14": "transferability",
            "15": "failures", "16": "bias",
