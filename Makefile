@@ -95,7 +95,7 @@ site: $(STAMP)
 	else echo "The site, by smalldocs, as no Quarto is on the PATH:"; $(RUN) site/render.py; fi
 
 slides: $(STAMP)
-	$(RUN) site/slides.py $(LESSON)
+	$(RUN) site/slides.py $(if $(filter file,$(origin LESSON)),,$(LESSON))
 
 # Written last, so that an installation that broke off is taken up again.
 $(STAMP): settings.ini setup.py pyproject.toml constraints.txt
