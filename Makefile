@@ -7,6 +7,7 @@
 # make export      nbs/ -> transfer_course/
 # make outputs     runs the lessons and rooms and stores their outputs    NOTEBOOKS=nbs/02-gabor.ipynb
 # make site        the website, into _site/               make benchmarks    speed, side by side
+# make slides LESSON=07    slides for a class, into _slides/; without LESSON, of every lesson
 # make licences    LICENCES.md: what pip brings           make dist          the wheel and the sdist, into dist/
 # The first call makes .venv (minutes, several GB); later calls take it as it is.
 SHELL   = /bin/bash
@@ -29,7 +30,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT ?= 5000
 endif
 
-.PHONY: lab test quick licences dist test-elsewhere export outputs benchmarks site
+.PHONY: lab test quick licences dist test-elsewhere export outputs benchmarks site slides
 .DELETE_ON_ERROR:
 
 lab: $(STAMP)
@@ -92,6 +93,9 @@ benchmarks: $(STAMP)
 site: $(STAMP)
 	@if command -v quarto >/dev/null; then echo "The site, by Quarto:"; PATH="$(abspath $(VENV))/bin:$$PATH" quarto render; \
 	else echo "The site, by smalldocs, as no Quarto is on the PATH:"; $(RUN) site/render.py; fi
+
+slides: $(STAMP)
+	$(RUN) site/slides.py $(if $(filter file,$(origin LESSON)),,$(LESSON))
 
 # Written last, so that an installation that broke off is taken up again.
 $(STAMP): settings.ini setup.py pyproject.toml constraints.txt

@@ -1,7 +1,8 @@
-"""The second filter of a notebook, after nbdev-filter: a notebook on stdin, the one to show on stdout.
+"""The filter of a notebook: a notebook on stdin, the one to show on stdout.
 
-The title becomes front matter; a line of links comes under it; widgets, which need a kernel and a server elsewhere, go;
-pictures in flipbooks are packed tighter; links to this site's own address become links between its files.
+First nbdev's own filter. Then the title becomes front matter; a line of links comes under it; words of the glossary are linked where a
+lesson uses them first; widgets, which need a kernel and a server elsewhere, go; pictures in flipbooks are packed tighter; links to this
+site's own address become links between its files. What was made is kept in .site/ until the notebook changes.
 """
 import base64
 import io
@@ -9,15 +10,17 @@ import json
 import os
 import re
 import sys
+from contextlib import redirect_stdout
 from html import escape
 from pathlib import Path
 
 import yaml
-from PIL import Image
 
 ROOT = Path(os.environ.get("QUARTO_PROJECT_DIR") or Path(__file__).resolve().parent.parent)
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from shared import PROMISE, REPO, card, label, notebooks, place, read, room, seconds, text  # noqa: E402
+from links import links, up  # noqa: E402
+from shared import PROMISE, card, glossary, kept, label, lessons, notebooks, read, text  # noqa: E402
+from words import Linker  # noqa: E402
 
 OWN = re.compile(r"https://transfer-course\.github\.io/transfer_course/nbs/((?:\w+/)?)(\d\d)-(\w+)\.html(?:#([\w.]+))?")
 SHOWN = ("text/html", "text/plain", "text/markdown", "text/latex")
@@ -38,22 +41,6 @@ def front_matter(path):
     return f"---\ntitle: {json.dumps(label(path), ensure_ascii=False)}\n{promise}{card(ROOT, up(path) + '../')}---\n"
 
 
-def up(path): return "../" if room(path) else ""
-
-
-def links(path):
-    """Where this notebook can be opened, and how long it ran."""
-    at, course = f"nbs/{place(path)}", "transfer-course/transfer_course"
-    parts = [f"[Open in Colab](https://colab.research.google.com/github/{course}/blob/main/{at})",
-             f"[Binder](https://mybinder.org/v2/gh/{course}/main?labpath={at.replace('/', '%2F')})",
-             f"[Notebook]({REPO}/blob/main/{at})"]
-    if (ROOT / "api" / f"{read(path).module}.qmd").exists(): parts.append(f"[Functions]({up(path)}../api/{read(path).module}.qmd)")
-    ran = seconds(ROOT).get(place(path))
-    unit = seconds(ROOT, "reference_seconds")
-    if ran: parts.append(f"runs in {ran:.0f} s on {seconds(ROOT, 'cores')} cores" + (f" ({ran / unit:.0f} reference runs)" if unit else ""))
-    return "::: {.lesson-links}\n" + " · ".join(parts) + "\n:::\n"
-
-
 def relative(source, path):
     """A link to this site's own address becomes one between its files: a function's goes to its page of parameters."""
     def near(m):
@@ -65,6 +52,7 @@ def relative(source, path):
 
 def packed(png):
     """A PNG, as base64, as WebP: without loss where that is small enough, else with a loss that is hard to see. -> data URL"""
+    from PIL import Image
     raw = base64.b64decode(png)
     picture = Image.open(io.BytesIO(raw)).convert("RGB")
     tries = [("image/png", raw)]
@@ -128,16 +116,19 @@ def in_lines(nb):
 def filtered(nb):
     """The notebook as it is shown."""
     path = name_of(nb)
+    linked = Linker(glossary(ROOT), path.stem[:2]) if path in lessons(ROOT) else str
     nb["metadata"].pop("widgets", None)
     for cell in nb["cells"]:
         if cell["cell_type"] == "code": cell["source"] = quoted(text(cell["source"]))
-        cell["source"] = relative(text(cell.get("source", "")), path) if path and cell["cell_type"] == "markdown" else cell.get("source", "")
+        if path and cell["cell_type"] == "markdown": cell["source"] = relative(text(cell.get("source", "")), path)
         if cell["cell_type"] == "code": cell["outputs"] = [o for o in (clean(o, text(cell["source"])) for o in cell.get("outputs", [])) if o]
     nb["cells"] = [c for c in nb["cells"] if shown(c) and not text(c["source"]).startswith("<!-- WARNING: THIS FILE WAS AUTOGEN")]
     if path is None: return in_lines(nb)
     first = next(c for c in nb["cells"] if c["cell_type"] == "markdown" and re.search(r"^# ", text(c["source"]), re.M))
     first["source"] = re.sub(r"^# +.+\n*", "", text(first["source"]), count=1, flags=re.M)
     if read(path).promise: first["source"] = PROMISE.sub("", first["source"], count=1)  # it is the description now
+    for cell in nb["cells"]:
+        if cell["cell_type"] == "markdown": cell["source"] = linked(text(cell["source"]))
     raw = {"cell_type": "raw", "id": "front", "metadata": {}, "source": front_matter(path)}
     start = nb["cells"].index(first)
     under = [markdown(links(path))] if path.stem != "index" else []
@@ -145,4 +136,14 @@ def filtered(nb):
     return in_lines(nb)
 
 
-if __name__ == "__main__": print(json.dumps(filtered(json.load(sys.stdin)), ensure_ascii=False))
+def shown_as(source):
+    """The text of a notebook -> the text of the one to show."""
+    def make():
+        from nbdev.cli import nbdev_filter
+        with redirect_stdout(sys.stderr): nb = json.loads(nbdev_filter(nb_txt=source, printit=False))
+        return json.dumps(filtered(nb), ensure_ascii=False)
+    found = re.search(r"#\|\s*default_exp\s+([\w.]+)", source) or re.search(r'"# ([\w ]+)', source)
+    return kept(ROOT, re.sub(r"\W+", "_", found[1] if found else "notebook"), source, make)
+
+
+if __name__ == "__main__": print(shown_as(sys.stdin.read()))

@@ -9,8 +9,9 @@ import os
 import re
 import sys
 import tokenize
+import unicodedata
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib import import_module
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from transfer_course.door import Kind
 
 ROOT = Path(os.environ.get("QUARTO_PROJECT_DIR") or Path(__file__).resolve().parent.parent)
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from shared import REPO, card, cited, label, lessons, notebooks, place, read, room, seconds  # noqa: E402
+from shared import REPO, anchor, card, cited, kept, label, lessons, notebooks, place, read, reading, room, seconds  # noqa: E402
+from shared import glossary as words_of_the_course  # noqa: E402
 
 
 def write(path, text):
@@ -51,10 +53,34 @@ def minutes(name):
 
 def the_map():
     texts = what_it_measures()
-    rows = [f"| [{label(p)}](nbs/{p.name}) | {texts.get(p.stem[:2]) or read(p).promise} | {minutes(p.name)} |" for p in lessons(ROOT)]
+    rows = [f"| [{label(p)}](nbs/{p.name}) | {texts.get(p.stem[:2]) or read(p).promise} | {reading(p)} | {minutes(p.name)} |" for p in lessons(ROOT)]
     cores = seconds(ROOT, "cores")
-    note = f"Minutes to run every cell once, measured on {cores} cores.\n" if cores else ""
-    return "\n".join(["::: {.map-of-lessons}", "| lesson | what it measures | minutes |", "|:---|:---|---:|", *rows, ":::", "", note])
+    note = "Minutes to read: a minute for 150 words, without the exercises." + (f" Minutes to compute: every cell once, measured on {cores} cores.\n" if cores else "\n")
+    return "\n".join(["::: {.map-of-lessons}", "| lesson | what it measures | to read | to compute |", "|:---|:---|---:|---:|", *rows, ":::", "", note])
+
+
+def how_long():
+    """Reading and computing, apart."""
+    books, known = lessons(ROOT), [s for p in lessons(ROOT) if (s := seconds(ROOT).get(p.name)) is not None]
+    hours = sum(map(reading, books)) / 60
+    text = f"{len(books)} lessons, {hours:.0f} hours to read; exercises come on top."
+    if known: text += f" The computer needs about {sum(known) / len(known):.0f} seconds for each lesson: the mean of {len(known)}, on {seconds(ROOT, 'cores')} cores."
+    return text
+
+
+# A reading path: (for whom, numbers of lessons); what is not written yet is left out
+PATHS = [("In a hurry", "to use a pretrained network on your own pictures", "01 03 04 19"),
+         ("Language", "to know what a network that reads brings", "01 03 09 20"),
+         ("Is it safe?", "to judge what somebody else has transferred", "15 16 17")]
+
+
+def the_paths():
+    """The reading paths, with their minutes."""
+    at, rows = {p.stem[:2]: p for p in lessons(ROOT)}, []
+    for name, wish, numbers in PATHS:
+        books = [at[n] for n in numbers.split() if n in at]
+        if books: rows.append(f"- **{name}**, {wish}: {' → '.join(f'[{label(p)}](nbs/{p.name})' for p in books)}. {sum(map(reading, books))} minutes to read.")
+    return "\n".join(rows)
 
 
 PLAY = """<p><button type="button" class="play">Play</button></p>
@@ -76,30 +102,35 @@ addEventListener("DOMContentLoaded", () => {
 
 
 def the_picture():
-    """The flipbook that turns a Gabor filter, and the lesson it is from; the first one there is, else."""
-    books = [(b, p) for p in lessons(ROOT) for b in read(p).flipbooks]
-    turned = [(b, p) for b, p in books if "Theta of a Gabor" in b]
-    if not books: return ""
-    book, path = (turned or books)[0]
-    words = "Turn the filter, and other edges answer. Networks find such filters by themselves: " if turned else "From "
-    return f"```{{=html}}\n{book}\n{PLAY}\n```\n\n{words}[{label(path)}](nbs/{path.name}).\n"
+    """What a pretrained start buys, from the rows that lesson 01 shows."""
+    import curves
+    from filter import pack_html
+    rows = ROOT / "nbs" / "results" / "learning_curves.json"
+    book = kept(ROOT, "front", rows.read_text(encoding="utf-8"), lambda: pack_html(curves.picture(rows)))
+    from_ = next((p for p in lessons(ROOT) if p.stem == "01-learning_curves"), lessons(ROOT)[0])
+    return (f"```{{=html}}\n{book}\n{PLAY}\n```\n\nOne network starts from what it learned on other photographs, the other from nothing. Lines are means of five runs, bands hold all five. "
+            f"On the last target the start is of no use: its pixels are shuffled. From [{label(from_)}](nbs/{from_.name}).\n")
 
 
 # --- the sidebar ------------------------------------------------------------------------------------------------------
 
-PARTS = {"Part 1: what transfers": r"0[1-4]-", "Part 2: kinds of transfer, and fields": r"0[5-9]-|[12]\d-",
-         "Workbench": r"workbench/", "Checks of the exercises": r"checks/", "Programs": r"programs/[0-8]"}
+PARTS = {"Part 1: what transfers": r"0[1-4]-", "Part 2: kinds of transfer, and fields": r"0[5-9]-|[12]\d-"}
+BEHIND = {"Workbench": r"workbench/", "Checks of the exercises": r"checks/", "Programs": r"programs/[0-8]"}  # folded, until one is open
+
+
+def sections(parts):
+    """The notebooks of each part. A part without notebooks is left out, and so are old addresses."""
+    for part, names in parts.items():
+        books = [{"href": f"nbs/{place(p)}", "text": label(p).partition(":")[0] if room(p) else label(p)} for p in notebooks(ROOT) if re.match(names, place(p))]
+        if books: yield {"section": part, "contents": books}
 
 
 def sidebar():
-    """site/_sidebar.yml: the pages by rooms. A part without pages is left out, and so are old addresses."""
-    contents = [{"href": "index.qmd", "text": "Home"}, {"href": "nbs/index.ipynb", "text": "The map of the course"}]
-    for part, names in PARTS.items():
-        books = [{"href": f"nbs/{place(p)}", "text": label(p).partition(":")[0] if room(p) else label(p)} for p in notebooks(ROOT) if re.match(names, place(p))]
-        if books: contents.append({"section": part, "contents": books})
-    functions = [{"href": f"api/{m.name}.qmd", "text": m.name} for m in modules()]
+    """site/_sidebar.yml: the pages by rooms."""
+    contents = [{"href": "index.qmd", "text": "Home"}, {"href": "nbs/index.ipynb", "text": "The map of the course"}, *sections(PARTS)]
+    if behind := list(sections(BEHIND)): contents.append({"section": "Behind the lessons", "contents": behind})
     others = [f"nbs/{p.name}" for p in notebooks(ROOT) if not room(p) and not p.name[:2].isdigit() and p.stem != "index"]
-    contents.append({"section": "Reference", "contents": [*others, "nbs/glossary.qmd", "nbs/references.qmd", {"section": "Functions", "href": "api/index.qmd", "contents": functions}]})
+    contents.append({"section": "Reference", "contents": [*others, "nbs/glossary.qmd", "nbs/references.qmd", {"href": "api/index.qmd", "text": "Functions"}]})
     write("site/_sidebar.yml", yaml.safe_dump({"website": {"sidebar": {"contents": contents}}}, sort_keys=False, allow_unicode=True))
 
 
@@ -183,7 +214,7 @@ def signature(node, name):
 def parameters(node, module):
     """The table of parameters: name, default, what it may be, what it is."""
     rows = [(name, default, module.words(p.annotation), plain(module.notes.get(p.lineno, ""))) for name, p, default in parameters_of(node)]
-    if not rows: return ""
+    if not any(default is not None or words or note for _, default, words, note in rows): return ""  # the call says as much
     kinds = any(words for _, _, words, _ in rows)
     lines = ["| parameter | default | must be | what it is |", "|:---|:---|:---|:---|"] if kinds else ["| parameter | default | what it is |", "|:---|:---|:---|"]
     for name, default, words, note in rows:
@@ -215,7 +246,7 @@ def methods_of(node, module):
     return [m for m in inner + attached if not m.name.startswith("_")]
 
 
-def entry(node, module, owner="", level="##"):
+def entry(node, module, owner="", level="##", inside=False):
     """One function, class or method in Markdown."""
     is_class = isinstance(node, ast.ClassDef)
     name = f"{owner}.{node.name}" if owner else node.name
@@ -224,9 +255,9 @@ def entry(node, module, owner="", level="##"):
     call = ("class " if is_class else "") + name if bare else signature(start, name)
     where = f"{'Built' if room(module.book) else 'Taught'} in [{label(module.book)}](../nbs/{place(module.book)}) · [source]({REPO}/blob/main/transfer_course/{module.file()}.py#L{node.lineno})"
     parts = [f"{level} {name} {{#{name}}}", f"::: {{.signature}}\n```python\n{call}\n```\n:::", docstring(node),
-             "" if bare else parameters(start, module), f"::: {{.taught}}\n{where}\n:::" if level == "##" else ""]
+             "" if bare else parameters(start, module), "" if inside else f"::: {{.taught}}\n{where}\n:::"]
     inner = methods_of(node, module) if is_class else []
-    return "\n\n".join([*filter(None, parts), *(entry(m, module, name, "###") for m in inner)])
+    return "\n\n".join([*filter(None, parts), *(entry(m, module, name, level + "#", True) for m in inner)])
 
 
 def public(module):
@@ -276,11 +307,23 @@ def kinds(module):
     return "\n".join(["| kind | what the argument must be |", "|:---|:---|", *rows]) if rows else ""
 
 
+def groups(module):
+    """[(heading, [(definition, owner)])] of what a module lists: functions, classes, methods that it attaches to classes of others."""
+    found = {"Functions": [], "Classes": [], "Methods of other classes": []}
+    for node, owner in public(module): found["Methods of other classes" if owner else "Classes" if isinstance(node, ast.ClassDef) else "Functions"].append((node, owner))
+    return [(name, rows) for name, rows in found.items() if rows]
+
+
 def api_page(module):
     top = head(f"transfer_course.{module.name}", f"The functions of {module.name}: signatures, parameters, sources", "toc-depth: 3")
     package, _, name = f"transfer_course.{module.name}".rpartition(".")
     intro = f"From the notebook [{label(module.book)}](../nbs/{place(module.book)}). Import it by `from {package} import {name}`."
-    return "\n\n".join([top, intro, *filter(None, [again(module), kinds(module)]), *(entry(n, module, owner) for n, owner in public(module))]) + "\n"
+    parts, level = groups(module), "##"
+    if len(parts) + bool(kinds(module)) > 1: level = "###"
+    body = []
+    for heading, rows in parts: body += [f"## {heading}"] * (level == "###") + [entry(n, module, owner, level) for n, owner in rows]
+    if kinds(module): body += ["## Kinds of arguments"] * (level == "###") + [kinds(module)]
+    return "\n\n".join([top, intro, *filter(None, [again(module)]), *body]) + "\n"
 
 
 def first_line(node): return plain(" ".join((ast.get_docstring(node) or "").strip().split("\n\n")[0].split()))
@@ -295,17 +338,30 @@ def index_rows(module):
             yield f"| [`{shown}`]({module.name}.qmd#{shown}) | {first_line(n)} |"
 
 
+SHELVES = {"Lessons": r"\d\d-", "Workbench: the ground": r"workbench/0", "Workbench: data and networks": r"workbench/[12]",
+           "Workbench: what trains, measures and draws": r"workbench/[3-9]", "Checks of the exercises": r"checks/", "Programs": r""}
+
+
+def shelf(module): return next(name for name, names in SHELVES.items() if re.match(names, place(module.book)))
+
+
+def index_of(module):
+    """The rows of a module in the index of all functions."""
+    rows = list(index_rows(module))
+    table = ["| function | what it does |", "|:---|:---|", *rows]
+    return [f"### [{module.name}]({module.name}.qmd)", f"From [{label(module.book)}](../nbs/{place(module.book)}).", "\n".join(table)] if rows else []
+
+
 def api():
     """api/NAME.qmd for every module, and api/index.qmd."""
-    index = [head("Functions", "Every public function of the package, with its parameters, its source and its lesson"),
-             "What a notebook builds becomes a module of the same name."]
+    sources = "".join(f.read_text(encoding="utf-8") for f in sorted((ROOT / "transfer_course").rglob("*.py")))
+    body, shelves = [], {}
     for module in modules():
-        write(f"api/{module.name}.qmd", api_page(module))
-        rows = list(index_rows(module))
-        if not rows: continue
-        index += [f"## [{module.name}]({module.name}.qmd)", f"From [{label(module.book)}](../nbs/{place(module.book)}).",
-                  "\n".join(["| function | what it does |", "|:---|:---|", *rows])]
-    write("api/index.qmd", "\n\n".join(index) + "\n")
+        write(f"api/{module.name}.qmd", kept(ROOT, f"api-{module.name}", sources + module.book.read_text(encoding="utf-8"), partial(api_page, module)))
+        shelves.setdefault(shelf(module), []).extend(index_of(module))
+    for name in SHELVES: body += [f"## {name}", *shelves[name]] if shelves.get(name) else []
+    top = head("Functions", "Every public function of the package, with its parameters, its source and its lesson", "toc-depth: 3")
+    write("api/index.qmd", "\n\n".join([top, "What a notebook builds becomes a module of the same name: lessons first, then what they stand on.", *body]) + "\n")
     for old in set((ROOT / "api").glob("*.qmd")) - {ROOT / "api" / f"{m.name}.qmd" for m in modules()} - {ROOT / "api" / "index.qmd"}: old.unlink()
 
 
@@ -340,21 +396,35 @@ def references():
 
 # --- the glossary -------------------------------------------------------------------------------------------------------
 
+def letter(term): return unicodedata.normalize("NFD", term)[0].upper()
+
+
 def glossary():
-    """nbs/glossary.qmd: each term with one sentence, and the notebook that uses it, where that is written."""
+    """nbs/glossary.qmd: each term with one sentence, and the notebook that uses it, where that is written; by letters."""
     at = {p.stem[:2]: p for p in lessons(ROOT)} | {read(p).module: p for p in notebooks(ROOT) if room(p)}
+    words = words_of_the_course(ROOT)
+    letters = sorted({letter(w["term"]) for w in words})
     lines = [head("Glossary", "The words of the course, each in one sentence", "toc: false"),
-             "Each term links to the notebook where you meet it first."]
-    for word in sorted(yaml.safe_load((ROOT / "nbs" / "glossary.yml").read_text(encoding="utf-8")), key=lambda w: w["term"].lower()):
-        book = at.get(word["lesson"])
-        more = f" [{label(book)}]({place(book)})" if book else ""
-        lines.append(f"[**{word['term']}**]{{#{re.sub('[^a-z0-9]+', '-', word['term'].lower())}}}: {word['text']}{more}")
+             "Each term links to the notebook where you meet it first. In the lessons, the first use of a term links here.",
+             "::: {.letters}\n" + " ".join(f"[{c}](#letter-{c.lower()})" for c in letters) + "\n:::"]
+    for c in letters:
+        lines.append(f"## {c} {{#letter-{c.lower()}}}")
+        for word in (w for w in words if letter(w["term"]) == c):
+            book = at.get(word["lesson"])
+            more = f" [{label(book)}]({place(book)})" if book else ""
+            lines.append(f"[**{word['term']}**]{{#{anchor(word['term'])}}}: {word['text']}{more}")
     write("nbs/glossary.qmd", "\n\n".join(lines) + "\n")
 
 
+def home():
+    """index.qmd: the text of home.md, with what is made here in the places that it names."""
+    text = (ROOT / "site" / "home.md").read_text(encoding="utf-8").replace("toc: false\n", "toc: false\n" + card(ROOT, ""), 1)
+    for name, make in {"map": the_map, "picture": the_picture, "paths": the_paths, "how long": how_long}.items(): text = text.replace(f"<!-- {name} -->", make())
+    write("index.qmd", text)
+
+
 def main():
-    home = (ROOT / "site" / "home.md").read_text(encoding="utf-8")
-    write("index.qmd", home.replace("toc: false\n", "toc: false\n" + card(ROOT, ""), 1).replace("<!-- map -->", the_map()).replace("<!-- picture -->", the_picture()))
+    home()
     api()
     references()
     glossary()

@@ -1,9 +1,8 @@
-"""The website without Quarto: notebooks through nbdev-filter and site/filter.py, then smalldocs, into _site/.
+"""The website without Quarto: notebooks through site/filter.py, then smalldocs, into _site/.
 
 smalldocs reads the same _quarto.yml. What it would take from the web is made here instead: formulas become MathML,
 and no font is asked for. `make site` runs this where there is no Quarto.
 """
-import json
 import os
 import re
 import shutil
@@ -37,14 +36,12 @@ def copy_sources(work):
 
 
 def filter_notebooks(work):
-    """What `nbdev-filter` and then `site/filter.py` make of each notebook, in one process."""
-    from filter import filtered
-    from nbdev.cli import nbdev_filter
+    """What `site/filter.py` makes of each notebook, in one process."""
+    from filter import shown_as
     for path in notebooks(ROOT):
-        nb = json.loads(nbdev_filter(fname=str(path), printit=False))
         to = work / "nbs" / place(path)
         to.parent.mkdir(exist_ok=True)
-        to.write_text(json.dumps(filtered(nb), ensure_ascii=False), encoding="utf-8")
+        to.write_text(shown_as(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def mathml(html):

@@ -1,5 +1,7 @@
-"""What both steps of the site's build read: notebooks, measured seconds, citations."""
+"""What both steps of the site's build read: notebooks, words of the glossary, measured seconds, citations; and what is kept from one build to the next."""
+import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -75,6 +77,21 @@ def seconds(root, key="seconds"):
     return json.loads(path.read_text(encoding="utf-8")).get(key, {}) if path.exists() else {}
 
 
+def reading(path):
+    """Minutes to read a notebook: one for 150 words, as in the table for instructors."""
+    return max(1, round(len("\n".join(read(path).prose).split()) / 150))
+
+
+def anchor(term): return re.sub("[^a-z0-9]+", "-", term.lower()).strip("-")
+
+
+@cache
+def glossary(root):
+    """The words of the course, sorted: [{term, lesson, text}]"""
+    words = yaml.safe_load((root / "nbs" / "glossary.yml").read_text(encoding="utf-8"))
+    return sorted(words, key=lambda w: w["term"].lower())
+
+
 def citations(text):
     """The DOIs and arXiv ids in a text, in lower case."""
     return {(doi or arxiv).rstrip(".:").lower() for doi, arxiv in CITED.findall(text)}
@@ -94,3 +111,31 @@ def card(root, up="../"):
     """Front matter that names the site's own picture: Quarto would take the first one of the page, whatever it is."""
     site = yaml.safe_load((root / "_quarto.yml").read_text(encoding="utf-8"))["website"]
     return f"image: {up}{site['image']}\nimage-alt: {json.dumps(site['image-alt'])}\n"
+
+
+# --- what is kept from one build to the next --------------------------------------------------------------------------
+
+@cache
+def build_key(root):
+    """Changes when the tools of the site change, or the words and numbers that stand on many pages."""
+    files = [*sorted((root / "site").glob("*.py")), root / "nbs" / "glossary.yml", root / "nbs" / "results" / "machine.json", root / "settings.ini", root / "pyproject.toml"]
+    names = [place(p) for p in notebooks(root)]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files if f.exists()) + "\n".join(names).encode()).hexdigest()
+
+
+def kept(root, name, made_of, make):
+    """What `make()` gives, a text: made again only when `made_of` or the tools of the site have changed. It is kept in .site/"""
+    key = hashlib.sha256((build_key(root) + made_of).encode()).hexdigest()[:16]
+    stem = root / ".site" / re.sub(r"\W+", "-", name)
+    path = stem.with_name(f"{stem.name}.{key}")
+    try: return path.read_text(encoding="utf-8")
+    except OSError: result = make()
+    try:
+        path.parent.mkdir(exist_ok=True)
+        for old in path.parent.glob(f"{stem.name}.*"):
+            if not old.name.startswith(path.name): old.unlink(missing_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}")
+        part.write_text(result, encoding="utf-8")
+        part.replace(path)
+    except OSError: pass  # a folder that must not be written in: it is made again the next time
+    return result

@@ -8,6 +8,7 @@ import http.server
 import inspect
 import json
 import os
+import posixpath
 import re
 import subprocess
 import sys
@@ -24,11 +25,13 @@ bs4 = pytest.importorskip("bs4", reason="beautifulsoup4 comes with nbconvert, an
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 180_000  # milliseconds, for a machine that is busy with other tests
 CODE = {"index.html", "nbs/01-learning_curves.html"}  # where axe looks at every word of the code too: it takes seconds a page
+ROWS = 8  # of a table, that axe looks at: the others look the same
 LIMIT = 3_000_000  # bytes of a page with its pictures
 sys.path.insert(0, str(ROOT / "site"))
 from filter import quoted  # noqa: E402
-from prepare import is_property, modules, parameters_of, patched, plain, public  # noqa: E402
-from shared import citations, cited, label, lessons, notebooks, place, read, room, title  # noqa: E402
+from prepare import PATHS, SHELVES, is_property, letter, modules, parameters_of, patched, plain, public  # noqa: E402
+from shared import anchor, citations, cited, kept, label, lessons, notebooks, place, read, reading, room, title  # noqa: E402
+from words import Linker  # noqa: E402
 
 sys.path.pop(0)
 
@@ -40,26 +43,30 @@ def site(tmp_path_factory):
     for package in ("smalldocs", "latex2mathml"):
         if not find_spec(package): pytest.skip(f"the site is built here by smalldocs, and the package {package} is not here: pip install -e '.[dev]'")
     out = tmp_path_factory.mktemp("site") / "_site"
-    done = subprocess.run([sys.executable, str(ROOT / "site" / "render.py"), str(out)], capture_output=True, text=True, timeout=600)
+    done = subprocess.run([sys.executable, str(ROOT / "site" / "render.py"), str(out)], capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr
     return out
 
 
 @pytest.fixture(scope="module")
 def pages(site):
-    """{name: parsed page}"""
+    """{name: parsed page}; pictures that are inside a page are left out"""
     files = {p.relative_to(site).as_posix(): p for p in sorted(site.rglob("*.html")) if "site_libs" not in p.parts}
     assert files
-    return {name: bs4.BeautifulSoup(p.read_text(encoding="utf-8"), "html.parser") for name, p in files.items()}
+    inside = re.compile(r"(data:[\w/+.-]+;base64,)[A-Za-z0-9+/=]+")
+    return {name: bs4.BeautifulSoup(inside.sub(r"\1", p.read_text(encoding="utf-8")), "html.parser") for name, p in files.items()}
 
 
-def names_in(soup): return {t[k] for k in ("id", "name") for t in soup.find_all(attrs={k: True})}
+ADDRESS = {"a": "href", "link": "href", "img": "src", "script": "src", "source": "src", "iframe": "src"}
 
 
-def targets(soup):
-    """Everything that a page points at or takes in."""
-    for tag, key in (("a", "href"), ("link", "href"), ("img", "src"), ("script", "src"), ("source", "src"), ("iframe", "src")):
-        for t in soup.find_all(tag, attrs={key: True}): yield tag, t[key]
+@pytest.fixture(scope="module")
+def targets(pages):
+    """{name: [(tag, its address)]}: everything that a page points at or takes in"""
+    return {name: [(t, t[ADDRESS[t.name]]) for t in soup.find_all(list(ADDRESS)) if t.has_attr(ADDRESS[t.name])] for name, soup in pages.items()}
+
+
+def names_in(soup): return {t[k] for t in soup.find_all(True) for k in ("id", "name") if t.has_attr(k)}
 
 
 def test_every_notebook_and_module_has_its_page(pages):
@@ -70,31 +77,31 @@ def test_every_notebook_and_module_has_its_page(pages):
     assert {"index.html", "nbs/glossary.html", "nbs/references.html", "api/index.html"} <= set(pages)
 
 
-def test_links_and_anchors(site, pages):
+def test_links_and_anchors(site, pages, targets):
     known, broken = {name: names_in(soup) for name, soup in pages.items()}, []
-    for name, soup in pages.items():
-        for _, href in targets(soup):
+    files = {p.relative_to(site).as_posix() for p in site.rglob("*") if p.is_file()}
+    for name, found in targets.items():
+        for href in {href for _, href in found}:
             parts = urlsplit(href)
             if parts.scheme in ("http", "https", "data", "mailto") or parts.netloc: continue
-            to = (site / name).parent / unquote(parts.path) if parts.path else site / name
-            to = to.resolve() / "index.html" if to.is_dir() else to.resolve()
-            if not to.is_relative_to(site) or not to.is_file(): broken.append(f"{name}: {href}")
-            elif parts.fragment and unquote(parts.fragment) not in known.get(to.relative_to(site).as_posix(), {unquote(parts.fragment)}) | {"top"}:
-                if parts.fragment: broken.append(f"{name}: no {href}")
+            to = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(parts.path))) if parts.path else name
+            if to not in files: to = posixpath.normpath(f"{to}/index.html")
+            if to not in files: broken.append(f"{name}: {href}")
+            elif parts.fragment and unquote(parts.fragment) not in known.get(to, {unquote(parts.fragment)}) | {"top"}: broken.append(f"{name}: no {href}")
     assert not broken, broken[:20]
 
 
-def test_nothing_is_taken_from_elsewhere(site, pages):
+def test_nothing_is_taken_from_elsewhere(site, targets):
     """A link may lead away; nothing that the page needs may come from there."""
-    away = [f"{name}: {href[:100]}" for name, soup in pages.items() for tag, href in targets(soup)
-            if tag != "a" and urlsplit(href).scheme in ("http", "https") and not is_only_said(soup, tag, href)]
+    away = [f"{name}: {href[:100]}" for name, found in targets.items() for t, href in found
+            if t.name != "a" and urlsplit(href).scheme in ("http", "https") and not is_only_said(t)]
     sheets = [f"{p.name}: {m}" for p in site.rglob("*.css") for m in re.findall(r"@import[^;]{0,60}|url\(\s*[\"']?https?:[^)]{0,60}", p.read_text(encoding="utf-8", errors="replace"))]
     assert not away + sheets
 
 
-def is_only_said(soup, tag, href):
+def is_only_said(tag):
     """<link rel=canonical> and the like load nothing."""
-    return tag == "link" and all(set(t.get("rel", [])) & {"canonical", "alternate", "next", "prev"} for t in soup.find_all("link", href=href))
+    return tag.name == "link" and set(tag.get("rel", [])) & {"canonical", "alternate", "next", "prev"}
 
 
 def test_social_cards(site, pages):
@@ -127,18 +134,56 @@ def test_pages_are_small(site, pages):
 
 
 def test_front_page(pages):
+    """What, for whom, how long, how to begin; a picture that moves; ways through; every lesson with its minutes."""
     soup = pages["index.html"]
     words = " ".join(soup.select_one("main").get_text(" ").split())
-    assert "make lab" in words and "make test" in words and soup.select_one("main .flipbook img")
+    for part in ("What.", "For whom.", "How long.", "git clone", "make lab", "make test"): assert part in words, part
+    assert "<!--" not in words and soup.select_one("main .front .flipbook img")["alt"]
+    ways = [[Path(a["href"]).stem[:2] for a in li.select("a")] for li in soup.select("main section li, main li") if "minutes to read" in li.get_text()]
+    there = {p.stem[:2] for p in lessons(ROOT)}
+    assert ways == [[n for n in numbers.split() if n in there] for _, _, numbers in PATHS]
     rows = soup.select(".map-of-lessons tbody tr")
     assert [r.a.get_text() for r in rows] == [f"{p.stem[:2]} · {title(p)}" for p in lessons(ROOT)]
-    for row in rows: assert all(c.get_text().strip() for c in row.find_all("td")), row.get_text()
+    for row, path in zip(rows, lessons(ROOT)):
+        cells = [c.get_text().strip() for c in row.find_all("td")]
+        assert all(cells) and len(cells) == 4 and int(cells[2]) == reading(path), cells
+
+
+def first_run(soup):
+    """How many cells of code of a page, seen or folded, stand before the first that shows a result."""
+    cells = soup.select("main .cell")
+    return next((i for i, c in enumerate(cells) if c.select_one(".cell-output")), len(cells))
+
+
+def is_diagram(path):
+    """Does a lesson show a diagram before its first section: one that is drawn in characters, or by code whose words say so?"""
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if re.search(r"^```\s*\n.*[─→►│-]", source, re.M | re.S) and cell["cell_type"] == "markdown": return True
+        if cell["cell_type"] == "code" and re.search(r"^#\|\s*fig-alt:.*(diagram|boxes|arrow|rows of|columns? of)", source, re.M | re.I): return True
+        if cell["cell_type"] == "markdown" and re.search(r"^## ", source, re.M): return False
+
+
+@pytest.mark.parametrize("path", lessons(ROOT), ids=lambda p: p.stem)
+def test_what_the_page_of_a_lesson_must_have(pages, path):
+    """A title, a promise, a diagram, a first run within the first cells, and how long it is to read."""
+    soup = pages[f"nbs/{path.stem}.html"]
+    assert soup.select_one("main h1, #title-block-header h1").get_text().strip() == label(path)
+    promise = soup.select_one(".description").get_text().strip()
+    assert promise == read(path).promise.replace("\n", " ") or len(promise) > 40
+    top = soup.select_one("main").get_text(" ").partition("Exercises")[0]
+    assert re.search(r"after (this|it)[^.]{0,30} you (can|know)|you learn", top[:3000], re.I), "no 'After this you can'"
+    assert is_diagram(path), "no diagram before the first section"
+    assert first_run(soup) < 8 and soup.select("main .cell"), "no result within the first cells"
+    assert re.search(rf"{reading(path)} min to read", soup.select_one(".lesson-links").get_text())
+    fold = soup.select_one("main details.elsewhere")
+    assert "pip install git+https" in fold.get_text() and not fold.has_attr("open")
 
 
 def test_lessons_can_be_opened_elsewhere(pages):
     for path in lessons(ROOT):
         hrefs = " ".join(a["href"] for a in pages[f"nbs/{path.stem}.html"].select(".lesson-links a"))
-        assert "colab.research" in hrefs and "mybinder" in hrefs and hrefs.count(path.name) == 3 and f"../api/{path.stem[3:]}.html" in hrefs
+        assert "colab.research" in hrefs and "mybinder" in hrefs and "codespaces.new" in hrefs and hrefs.count(path.name) == 3 and f"../api/{path.stem[3:]}.html" in hrefs
 
 
 def test_lessons_show_their_code(pages):
@@ -176,6 +221,17 @@ def test_functions(pages):
         assert len(soup.select(".taught")) == len(public(module)), module.name
 
 
+def test_functions_are_grouped(pages):
+    """The index goes by shelves, a page by functions, classes and kinds; every module that lists something is in the index."""
+    soup = pages["api/index.html"]
+    shown = [h.get_text().strip() for h in soup.select("main h2")]
+    assert shown == [name for name in SHELVES if name in shown] and len(shown) >= 4
+    listed = [a["href"].partition(".html")[0] for a in soup.select("main h3 a[href]") if not a["href"].startswith("#")]
+    assert len(set(listed)) == len(listed) and set(listed) == {m.name for m in modules() if public(m)}
+    parts = [h.get_text().strip() for h in pages["api/features.html"].select("main h2")]
+    assert "Functions" in parts and set(parts) <= {"Functions", "Classes", "Methods of other classes", "Kinds of arguments"}
+
+
 def methods():
     """(module, class, function) of every method that can be read in the package's source."""
     for module in modules():
@@ -193,7 +249,8 @@ def test_methods_are_shown_with_their_parameters(pages):
         assert head, f"{module.name}: {owner}.{node.name} is missing"
         box = head.find_parent("section") or head.parent
         rows = {c.get_text() for c in box.select("td code")}
-        if not is_property(node): assert {name for name, *_ in parameters_of(node)} <= rows, f"{owner}.{node.name}"
+        call = set(re.findall(r"\w+", head.find_next(class_="signature").get_text()))  # where nothing is to be told of any of them, there is no table
+        if not is_property(node): assert all(name in rows or name.lstrip("*") in call for name, *_ in parameters_of(node)), f"{owner}.{node.name}"
         seen += 1
     assert seen > 10
 
@@ -224,6 +281,60 @@ def test_glossary(pages):
     links = [Path(urlsplit(a["href"]).path).name for a in soup.select("main p a[href]") if "#" not in a["href"]]
     assert links == [f"{Path(there[w['lesson']]).name}.html" for w in sorted(words, key=lambda w: w["term"].lower()) if w["lesson"] in there]
     for w in words: assert w["text"].endswith((".", "?")) and w["text"].count(". ") == 0, f"one sentence for {w['term']}"
+    jumps, heads = [a["href"] for a in soup.select(".letters a")], [h for h in soup.find_all(id=re.compile("^letter-"))]
+    assert len(jumps) == len(heads) and [j.removeprefix("#letter-").upper() for j in jumps] == sorted({letter(w["term"]) for w in words})
+
+
+SAMPLE = [{"term": t, "lesson": n, "text": f'What "{t}" is.'} for t, n in
+          [("domain", "07"), ("domain adaptation", "07"), ("AUC", "12"), ("linear probe", "03"), ("ahead, behind", "01"), ("energy (of a pair)", "02"), ("few-shot", "03")]]
+
+
+def linked(*cells, number="07"):
+    link = Linker(SAMPLE, number)
+    return [re.findall(r"\[([^]]*)\]\(glossary\.qmd#([\w-]+) ", link(c)) for c in cells]
+
+
+def test_words_are_linked_once_and_where_they_are_words():
+    assert linked("Two domains. One domain.", "A domain.") == [[("domains", "domain")], []]
+    assert linked("**Domain adaptation** of a domain") == [[("Domain adaptation", "domain-adaptation"), ("domain", "domain")]]
+    assert linked("auc, AUC, AUCs") == [[("AUC", "auc")]]
+    assert linked("a linear\nprobe") == [[("linear\nprobe", "linear-probe")]]
+    for left in ("`domain`", "```\ndomain\n```", "$domain$", "$$\ndomain\n$$", "[a domain](x.html)", "# The domain", "<b>domain</b>", "https://a.org/domain", "subdomain", "domain-wise", "![a domain](x.png)"):
+        assert linked(left) == [[]], left
+    assert linked("behind a wall", "it is *behind*, *ahead*") == [[], [("behind", "ahead-behind")]]
+    assert linked("energy") == [[]] and linked("energy", number="02") == [[("energy", "energy-of-a-pair")]]
+    assert "(glossary.qmd#auc \"What 'AUC' is.\"){.term}" in Linker(SAMPLE, "07")("AUC")
+
+
+def bare_words(soup):
+    """The words of a lesson's prose that are no link, code, heading or formula."""
+    main = bs4.BeautifulSoup(str(soup.select_one("main")), "html.parser")
+    for t in main.select("a, code, pre, math, script, style, h1, h2, h3, h4, h5, h6, summary, .cell, .lesson-links, .elsewhere, header, .description"): t.decompose()
+    for t in main.select("strong, em"): t.insert_before("|"), t.insert_after("|")  # a term of which a part stands in bold is not one
+    return " ".join(main.get_text(" ").split())
+
+
+@pytest.mark.parametrize("path", lessons(ROOT), ids=lambda p: p.stem)
+def test_every_word_of_the_glossary_is_linked_at_its_first_use(pages, path):
+    soup, words = pages[f"nbs/{path.stem}.html"], yaml.safe_load((ROOT / "nbs" / "glossary.yml").read_text(encoding="utf-8"))
+    found = [unquote(urlsplit(a["href"]).fragment) for a in soup.select("main a.term")]
+    assert len(found) == len(set(found)) >= 5 and all(a["title"] for a in soup.select("main a.term"))
+    prose = bare_words(soup)
+    for w in sorted(words, key=lambda w: -len(w["term"])):
+        if "," in w["term"] or "(" in w["term"]: continue
+        met = re.compile(rf"(?<![\w-]){re.escape(w['term'])}(?![\w-])")
+        assert anchor(w["term"]) in found or not met.search(prose), f"{w['term']} is not linked: {prose[met.search(prose).start() - 40:][:90]}"
+        prose = met.sub("", prose)  # "shift" inside of "covariate shift" is not its use
+
+
+def test_what_is_kept_is_made_again_when_it_changes(tmp_path):
+    for folder in ("site", "nbs/results"): (tmp_path / folder).mkdir(parents=True)
+    made = []
+    def make(text):
+        made.append(text)
+        return text
+    assert [kept(tmp_path, "page", t, lambda t=t: make(t)) for t in ("a", "a", "b", "b")] == ["a", "a", "b", "b"]
+    assert made == ["a", "b"] and len(list((tmp_path / ".site").iterdir())) == 1
 
 
 # --- in a browser -----------------------------------------------------------------------------------------------------------
@@ -266,33 +377,57 @@ def overflow(page):
         .map(e => e.tagName + "." + e.className + " " + Math.round(e.getBoundingClientRect().right))""")
 
 
-def visit(browser, address, name, axe):
-    """One page, seen narrow and wide. -> {what: [what is wrong]}"""
-    context = browser.new_context(viewport={"width": 375, "height": 800}, reduced_motion="reduce")
-    context.set_default_timeout(PATIENCE)
-    page, seen = context.new_page(), {"console": [], "elsewhere": [], "narrow": [], "axe": [], "flipbooks": []}
-    page.on("console", lambda m: seen["console"].append(m.text[:200]) if m.type == "error" else None)
-    page.on("pageerror", lambda e: seen["console"].append(str(e)[:200]))
-    page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else seen["elsewhere"].append(r.url))
+def kind(name):
+    """Pages of one kind have one frame: "lesson", a folder of rooms, or the page itself."""
+    folder, _, file = name.rpartition("/")
+    if folder == "nbs": return "lesson" if file[:2].isdigit() else name
+    return f"{folder}/" if folder and file != "index.html" else name
+
+
+# What says the same many times: the colours of code, and rows of a table
+FEWER = """rows => {
+    for (const code of document.querySelectorAll("pre code")) code.textContent = code.textContent;
+    for (const row of document.querySelectorAll(`main tbody tr:nth-child(n+${rows + 1})`)) row.remove();
+}"""
+
+
+def faults(axe, page, name, whole):
+    """What axe finds: on one page of each kind everywhere, on the others in the lesson's own part; there, colours only in lessons, as all take theirs from one sheet."""
+    if name not in CODE: page.evaluate(FEWER, ROWS)
+    options = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"]}
+    if not whole and kind(name) != "lesson": options["rules"] = {"color-contrast": {"enabled": False}}
+    found = axe.run(page, context=None if whole else {"include": [["main"]]}, options=options).response["violations"]
+    return [f"{v['id']}: {n['html'][:150]} {n.get('any', [{}])[0].get('message', '')[:160] if n.get('any') else ''}" for v in found
+            if v["impact"] in ("serious", "critical") for n in v["nodes"][:3]]
+
+
+def visit(page, address, name, axe, whole, seen):
+    """One page, seen narrow and wide: adds to seen, {what: [what is wrong]}"""
+    def wrong(what, *said): seen[what] += [f"{name}: {w}" for w in said]
+    page.set_viewport_size({"width": 375, "height": 800})
     page.goto(address + name, wait_until="load")
-    seen["narrow"] += overflow(page)
-    if (size := page.evaluate("parseFloat(getComputedStyle(document.querySelector('main')).fontSize)")) < 14: seen["narrow"].append(f"{size} px letters")
+    wrong("narrow", *overflow(page))
+    if (size := page.evaluate("parseFloat(getComputedStyle(document.querySelector('main')).fontSize)")) < 14: wrong("narrow", f"{size} px letters")
     page.set_viewport_size({"width": 1280, "height": 900})
-    for box in page.query_selector_all(".flipbook"): seen["flipbooks"] += moves(page, box)
-    if axe:
-        parts = {} if name in CODE else {"exclude": [["pre span"]]}
-        found = axe.run(page, context=parts, options={"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"]}).response["violations"]
-        seen["axe"] += [f"{v['id']}: {n['html'][:150]} {n.get('any', [{}])[0].get('message', '')[:160] if n.get('any') else ''}" for v in found
-                        if v["impact"] in ("serious", "critical") for n in v["nodes"][:3]]
-    context.close()
-    return {what: [f"{name}: {w}" for w in wrong] for what, wrong in seen.items()}
+    for box in page.query_selector_all(".flipbook"): wrong("flipbooks", *moves(page, box))
+    if axe: wrong("axe", *faults(axe, page, name, whole))
 
 
 @pytest.fixture(scope="module")
 def visits(browser, address, pages):
     axe = __import__("axe_playwright_python.sync_playwright", fromlist=["Axe"]).Axe() if find_spec("axe_playwright_python") else None
-    seen = [visit(browser, address, name, axe) for name in pages]
-    return {what: [w for s in seen for w in s[what]] for what in seen[0]} | {"axe ran": axe is not None}
+    seen = {"console": [], "elsewhere": [], "narrow": [], "axe": [], "flipbooks": [], "axe ran": axe is not None}
+    context = browser.new_context(viewport={"width": 375, "height": 800}, reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE)
+    page, kinds = context.new_page(), set()
+    page.on("console", lambda m: seen["console"].append(f"{page.url}: {m.text[:200]}") if m.type == "error" else None)
+    page.on("pageerror", lambda e: seen["console"].append(f"{page.url}: {str(e)[:200]}"))
+    page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else seen["elsewhere"].append(f"{page.url}: {r.url}"))
+    for name in pages:
+        visit(page, address, name, axe, kind(name) not in kinds, seen)
+        kinds.add(kind(name))
+    context.close()
+    return seen
 
 
 @pytest.mark.parametrize("what", ["console", "elsewhere", "narrow", "flipbooks"])
@@ -352,4 +487,34 @@ def test_search(browser, address):
     page.keyboard.type("gabor filter")
     page.locator('.smalldocs-search-results a[href*="02-gabor"], .aa-Panel a[href*="02-gabor"]').first.click()
     page.wait_for_url("**/nbs/02-gabor.html*")
+    page.close()
+
+
+def test_code_keeps_its_spaces_and_diagrams_their_lines(browser, address):
+    page = browser.new_page(viewport={"width": 375, "height": 800})
+    page.set_default_timeout(PATIENCE)
+    page.goto(address + "nbs/07-transductive.html")
+    tokens = page.evaluate("""[...document.querySelectorAll("main pre code.sourceCode > span:not([id^=cb])")].map(s => getComputedStyle(s).display)""")
+    drawn = page.evaluate("""[...document.querySelectorAll("main pre > code")].filter(c => /[►│┌└]/.test(c.textContent)).map(c => getComputedStyle(c).whiteSpace)""")
+    bar = page.evaluate("document.querySelector('.quarto-secondary-nav').getBoundingClientRect().height")
+    assert set(tokens) <= {"inline"} and set(drawn) == {"pre"} and bar < 70, (set(tokens), drawn, bar)
+    page.close()
+
+
+ON_PAPER = """() => ({ folded: document.querySelectorAll("main details:not([open])").length,
+    around: [...document.querySelectorAll("#quarto-sidebar, #quarto-margin-sidebar, .nav-footer, .nav-page, footer, .elsewhere")].filter(e => e.getClientRects().length).map(e => e.id || e.className),
+    cut: [...document.querySelectorAll("main pre, main table, main img")].filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80)) })"""
+
+
+def test_a_lesson_on_paper(browser, address, site, tmp_path):
+    """Nothing around the lesson, all answers open, nothing cut off at the right, and no more pages than its words and pictures need."""
+    page = browser.new_page(viewport={"width": 720, "height": 1000})  # about as wide as A4 between its margins
+    page.set_default_timeout(PATIENCE)
+    page.goto(address + "nbs/01-learning_curves.html")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    seen = page.evaluate(ON_PAPER)
+    assert seen == {"folded": 0, "around": [], "cut": []}, seen
+    sheets = len(re.findall(rb"/Type\s*/Page[^s]", page.pdf(format="A4", margin={side: "15mm" for side in ("top", "right", "bottom", "left")})))
+    assert 5 < sheets < 60, f"{sheets} pages"
     page.close()
