@@ -29,7 +29,7 @@ ROWS = 8  # of a table, that axe looks at: the others look the same
 LIMIT = 3_000_000  # bytes of a page with its pictures
 sys.path.insert(0, str(ROOT / "site"))
 from filter import quoted  # noqa: E402
-from prepare import PATHS, SHELVES, is_property, letter, modules, parameters_of, patched, plain, public  # noqa: E402
+from prepare import PATHS, SHELVES, groups, is_property, kinds, letter, modules, parameters_of, patched, plain, public  # noqa: E402
 from shared import anchor, citations, cited, kept, label, lessons, notebooks, place, read, reading, room, title  # noqa: E402
 from words import Linker  # noqa: E402
 
@@ -228,8 +228,10 @@ def test_functions_are_grouped(pages):
     assert shown == [name for name in SHELVES if name in shown] and len(shown) >= 4
     listed = [a["href"].partition(".html")[0] for a in soup.select("main h3 a[href]") if not a["href"].startswith("#")]
     assert len(set(listed)) == len(listed) and set(listed) == {m.name for m in modules() if public(m)}
-    parts = [h.get_text().strip() for h in pages["api/features.html"].select("main h2")]
-    assert "Functions" in parts and set(parts) <= {"Functions", "Classes", "Methods of other classes", "Kinds of arguments"}
+    for module in filter(public, modules()):
+        parts = [h.get_text().strip() for h in pages[f"api/{module.name}.html"].select("main h2")]
+        names = [name for name, _ in groups(module)] + ["Kinds of arguments"] * bool(kinds(module))
+        assert parts == names or len(names) == 1, module.name
 
 
 def methods():

@@ -115,6 +115,6 @@ def test_make_slides_writes_a_file_of_its_own(tmp_path):
     """The rule of the Makefile, without the installation."""
     assert find_spec("pygments")
     def plan(*more): return subprocess.run(["make", "-n", "slides", *more], cwd=ROOT, capture_output=True, text=True, env={k: v for k, v in os.environ.items() if k != "LESSON"}).stdout
-    assert re.search(r"site/slides\.py 07\s*$", plan("LESSON=07")) and re.search(r"site/slides\.py\s*$", plan())
+    assert re.search(r"site/slides\.py 07\s*$", plan("LESSON=07"), re.M) and re.search(r"site/slides\.py\s*$", plan(), re.M)
     slides.main(["07"], tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["07-transductive.html"]
