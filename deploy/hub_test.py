@@ -123,9 +123,11 @@ class Hub:
         error = ""
         url = f"{self.base}/user/{name}/api/kernels/{kernel['id']}/channels"
         async with self.session.ws_connect(url, headers={"Authorization": f"token {self.token}"}, max_msg_size=0) as ws:
-            for source in cells:
+            for i, source in enumerate(cells):
                 error = await self.one_cell(ws, source)
-                if error: break
+                if error:
+                    error = f"cell {i}: {error}"
+                    break
         seconds = time.time() - began
         await self.ask("DELETE", f"/user/{name}/api/kernels/{kernel['id']}")
         return seconds, error

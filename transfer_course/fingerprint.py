@@ -28,7 +28,8 @@ class CantTell(Exception):
 
 # %% ../nbs/workbench/04-fingerprint.ipynb #d2719c62
 PLACES = ("stdlib", "purelib", "platlib")
-INSTALLED = tuple({str(sysconfig.get_path(k)) for k in PLACES})
+OTHERS = [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
+INSTALLED = tuple({*(str(sysconfig.get_path(k)) for k in PLACES), *OTHERS})
 
 def is_known(f):
     "Is it of the course, of Python or of an installed package? Not yours, then."

@@ -2,6 +2,7 @@
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -164,3 +165,14 @@ def test_hooks_of_all_modules_are_seen():
     try: halved = cache.extract(n, x, progress=False)
     finally: hook.remove()
     assert not torch.allclose(halved, before) and torch.equal(cache.extract(n, x, progress=False), before)
+
+
+def test_packages_of_another_place_are_known(tmp_path):
+    """A server's environment beside one's own, `pip install --user`, a venv with the system's packages: what is installed there is nobody's own code."""
+    other = tmp_path / "lib" / "site-packages"
+    other.mkdir(parents=True)
+    (other / "from_elsewhere.py").write_text("class Thing:\n    make = dict.__dict__['fromkeys']\n")
+    code = (f"import sys; sys.path.append({str(other)!r})\nfrom transfer_course.fingerprint import fingerprint_of\nfrom from_elsewhere import Thing\n"
+            "print(fingerprint_of(Thing()))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0 and len(done.stdout.strip()) == 64, done.stderr[-500:]
