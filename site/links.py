@@ -24,7 +24,7 @@ def up(path): return "../" if room(path) else ""
 def cost():
     """What an installation takes, as far as it was measured."""
     took, size = seconds(ROOT, "install_minutes"), seconds(ROOT, "installed_gb")
-    return f"That takes minutes: {took} minutes and {size} GB where nothing was there before. " if took and size else "That takes minutes and gigabytes. "
+    return f"Where nothing was there before, that took {took} minutes and {size} GB. " if took and size else "That takes minutes and gigabytes. "
 
 
 def links(path):

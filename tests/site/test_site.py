@@ -457,6 +457,11 @@ def test_the_front_page_moves_and_stops(browser, address):
     page.click(".front .play")
     page.wait_for_function("document.querySelector('.front .flipbook input').value > 0")
     page.close()
+    still = browser.new_page(reduced_motion="reduce")
+    still.goto(address)
+    still.wait_for_timeout(1500)  # three steps
+    assert still.eval_on_selector(".front .flipbook input", "slider => slider.value") == "0"
+    still.close()
 
 
 def is_dark(page):
