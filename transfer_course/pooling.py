@@ -10,6 +10,7 @@ import math
 
 from torch.nn import functional as F
 
+from .backbone import pool
 from .door import Kind, is_whole, need
 
 # %% ../nbs/workbench/24-pooling.ipynb #32000a02
@@ -38,8 +39,8 @@ def pooled(
     need(how != "token" or z.ndim == 3 and before, "pool must be 'mean', 'max' or a "
          "whole number at this stage, which has no class token, got 'token'")
     if how == "token": return z[:, 0]
+    if how == "mean": return pool(z, before)
     z = as_map(z, before) if z.ndim == 3 else z
-    if how == "mean": return z.mean((2, 3))
     if how == "max": return z.amax((2, 3))
     least = min(z.shape[2:])
     need(how <= least, f"pool must be at most {least} at a map of {z.shape[2]}×"
