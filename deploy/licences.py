@@ -81,7 +81,7 @@ def licence(name, dist):
 
 
 def table(packages):
-    rows = [f"| {n} | {d.version if d else ''} | {licence(n, d)} |" for n, d in sorted(packages.items()) if not GPU.match(n)]
+    rows = [f"| {n} | {d.version.partition('+')[0] if d else ''} | {licence(n, d)} |" for n, d in sorted(packages.items()) if not GPU.match(n)]
     return ["| package | version | licence |", "|---|---|---|", *rows, ""]
 
 

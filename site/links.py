@@ -29,7 +29,7 @@ def cost():
 
 def links(path):
     """Where this notebook can be opened, how long it is to read, and how long it computes."""
-    at, course = f"nbs/{place(path)}", "transfer-course/transfer_course"
+    at, course = f"nbs/{place(path)}", REPO.removeprefix("https://github.com/")
     parts = [f"[Open in Colab](https://colab.research.google.com/github/{course}/blob/main/{at})",
              f"[Binder](https://mybinder.org/v2/gh/{course}/main?labpath={at.replace('/', '%2F')})",
              f"[Codespaces](https://codespaces.new/{course})",

@@ -394,7 +394,7 @@ def add_way_back(
     one.add_argument("--ids", metavar="FILE", help=(
         "csv with the columns submission and id: the platform's numbers of students"))
     one.add_argument("--due", metavar="TIME", help=(
-        "such as 2026-11-20T23:59: adds a column with the hours after it"))
+        "such as 2026-11-20T23:59, or a day: adds a column, the hours after it"))
     one.add_argument("--feedback", metavar="FOLDER", help=(
         "a page for each student, in a folder of the same name"))
     again.add_argument("csv", metavar="CSV", help=(
