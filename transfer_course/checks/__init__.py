@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EXERCISES', 'LESSONS', 'NotYet', 'exercise', 'load_lesson', 'exercises', 'known', 'Report', 'own_draws', 'check',
            'hint', 'solved_file', 'noted', 'solved', 'remember', 'summary', 'need', 'need_function', 'need_number',
-           'as_array', 'why_wrong', 'need_right', 'need_guess', 'need_near']
+           'as_array', 'why_wrong', 'need_guess', 'need_near']
 
 # %% ../../nbs/checks/00-frame.ipynb #adae4ab6
 import json
@@ -204,17 +204,6 @@ def why_wrong(
         return np.shape(value) == np.shape(got) and np.allclose(got, value, atol=atol)
     found = (why for why, value in slips.items() if value is not None and same(value))
     return next(found, None)
-
-def need_right(
-    got, right, # what the student's function gave, and what is right
-    slips,      # as in why_wrong
-    call,       # as the student would write it
-    otherwise): # what is said of a mistake that isn't popular
-    "NotYet unless both are the same to the ninth digit behind the point."
-    if np.allclose(got, right, rtol=0, atol=1e-9): return
-    shown = f" is {float(got):.3f}" if np.ndim(got) == 0 else ""
-    why = why_wrong(got, slips, atol=1e-9) or otherwise
-    raise NotYet(f"{call}{shown}: {why}")
 
 # %% ../../nbs/checks/00-frame.ipynb #28b218d3
 def need_guess(guess, what, low=-100, high=100):
