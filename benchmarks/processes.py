@@ -5,6 +5,7 @@
 All processes look at a few pictures first and wait for each other; then the clock runs until the last one has all the features. So the start of Python and
 the loading of the weights are not counted. Both stores must hold the same numbers, bit for bit.
 """
+import math
 import os
 import statistics
 import subprocess
@@ -23,7 +24,7 @@ def child(pictures):
     torch.set_num_threads(1)
     net = backbones.load("efficientnet_lite0")
     few = data.resized(data.load("photographs").x_train[:256], 96)
-    x = few.repeat(-(-pictures // len(few)), 1, 1, 1)[:pictures] + torch.arange(pictures).to(torch.uint8)[:, None, None, None]
+    x = few.repeat(math.ceil(pictures / len(few)), 1, 1, 1)[:pictures] + torch.arange(pictures).to(torch.uint8)[:, None, None, None]
     features.extract(net, few[:16], cache=False, progress=False)
     if several(): state_of(net).wait_for_everyone()
     found = []

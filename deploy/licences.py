@@ -4,13 +4,12 @@ The page is the same on every Linux where the versions of constraints.txt are in
 """
 import re
 import tomllib
-from configparser import ConfigParser
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from tagged import ROOT, settings
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "LICENCES.md"
 
 # Where the metadata says nothing, or not in the usual words: read from the licence file in the package, or from its page.
@@ -31,15 +30,6 @@ PARTS = {"requirements": "What the course needs to run", "pictures_requirements"
 GPU = re.compile(r"(nvidia|cuda)-")
 
 
-def settings():
-    ini = ConfigParser(delimiters=["="])
-    ini.read(ROOT / "settings.ini", encoding="utf-8")
-    return ini["DEFAULT"]
-
-
-def plain(name): return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def found(name):
     try: return distribution(name)
     except PackageNotFoundError: return None
@@ -57,7 +47,7 @@ def closure(requirements):
     todo, done, there = [Requirement(r) for r in requirements], set(), {}
     while todo:
         r = todo.pop()
-        key = plain(r.name), *sorted(r.extras)
+        key = canonicalize_name(r.name), *sorted(r.extras)
         if key in done: continue
         done.add(key)
         there[key[0]] = dist = found(r.name)
@@ -81,7 +71,7 @@ def licence(name, dist):
 
 
 def table(packages):
-    rows = [f"| {n} | {d.version if d else ''} | {licence(n, d)} |" for n, d in sorted(packages.items()) if not GPU.match(n)]
+    rows = [f"| {n} | {d.version.partition('+')[0] if d else ''} | {licence(n, d)} |" for n, d in sorted(packages.items()) if not GPU.match(n)]
     return ["| package | version | licence |", "|---|---|---|", *rows, ""]
 
 

@@ -14,10 +14,14 @@ def notes(version):
     return found[1].strip() if found else None
 
 
-def main(tag):
+def settings():
     ini = ConfigParser(delimiters=["="])
     ini.read(ROOT / "settings.ini", encoding="utf-8")
-    version = ini["DEFAULT"]["version"]
+    return ini["DEFAULT"]
+
+
+def main(tag):
+    version = settings()["version"]
     if tag != f"v{version}": sys.exit(f"the tag is {tag}, and settings.ini has version {version}: tag v{version}, or change the version first")
     if not notes(version): sys.exit(f"CHANGELOG.md says nothing of {version}: write what is new under ## {version}")
     print(notes(version))

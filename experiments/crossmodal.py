@@ -6,7 +6,7 @@ rows: from MiniLM's vector of a class's name to what EfficientNet-Lite0's head h
 pictures: the same map, with pictures in place of the head's rows; ConSE (Norouzi et al. 2014) and probes on a few labels as rivals.
 emoji: pictures of 243 things that the map has not seen, by three artists; the same thing as another artist draws it.
 towers: two linear towers and InfoNCE, on the same pairs as the ridge.
-Strengths, dropout and temperature are chosen on splits 100 and 101, by a fifth of their training things. A part that is done is not done again (delete crossmodal.part.json in the cache folder for that).
+Strengths, dropout and temperature are chosen on splits 100 and 101, by a fifth of their training things. A part that stands in "seconds" of the result is not done again, nor is a seed of the towers that it holds: take them out of the file for that. What was stopped goes on from crossmodal.part.json in the cache folder.
 The tar holds train|test/CLASS/*.jpg. The features of the pictures are kept in the cache folder.
 """
 import argparse
@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from scipy.stats import skew
+from sklearn.preprocessing import normalize
 
 from transfer_course import backbones, data, emoji, features, named, records
-from transfer_course.crossmodal import conse, fit_towers, found_often, places, unit
+from transfer_course.crossmodal import conse, fit_towers, found_often, places
 from transfer_course.files import cache_dir, cached
 from transfer_course.recommendation import text_map
 from transfer_course.tasks import sample_per_class, stratified
@@ -37,7 +37,7 @@ SIZE = 128
 def share(found, k): return round(float((found <= k).mean()), 4)
 def scored(found): return {f"top{k}": share(found, k) for k in (1, 5, 10)} | dict(median=float(np.median(found)))
 def short(found): return {k: share(found, int(k[3:])) for k in ("top1", "top5", "top10")}
-def centred(z, mean): return unit(z - mean)
+def centred(z, mean): return normalize(z - mean)
 
 
 # --- rows: the classes of ImageNet ------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def centred(z, mean): return unit(z - mean)
 def world():
     """The head's rows, their mean removed, of length 1; and the vectors of each way to name them."""
     w = named.class_rows(backbones.load("efficientnet_lite0"))
-    return unit(w - w.mean(0)), {way: named.name_vectors(texts) for way, texts in named.class_texts().items()}
+    return normalize(w - w.mean(0)), {way: named.name_vectors(texts) for way, texts in named.class_texts().items()}
 
 
 def split(seed, n=1000, test=0.2):
@@ -58,16 +58,18 @@ def split(seed, n=1000, test=0.2):
 def guessed(source, target, train, new, strength, shuffle=None):
     """Where the new ones of the source should lie among those of the target."""
     given = train if shuffle is None else np.random.default_rng(shuffle).permutation(train)
-    return unit(text_map(source[given], target[train], strength)(source[new]))
+    return normalize(text_map(source[given], target[train], strength)(source[new]))
 
 
-def chosen(source, target, n=1000):
-    """The strength that is best on a fifth of the training things of two further splits."""
+def chosen(source, target, n=1000, turned=False):
+    """The strength that is best on a fifth of the training things of two further splits; `turned`: each of the target looks for its source."""
     right = {s: [] for s in STRENGTHS}
     for seed in TUNING:
         train, _ = split(seed, n)
         fit, valid = train[:len(train) * 4 // 5], train[len(train) * 4 // 5:]
-        for s in STRENGTHS: right[s].append((places(guessed(source, target, fit, valid, s) @ unit(target[valid]).T) <= 5).mean())
+        for s in STRENGTHS:
+            scores = guessed(source, target, fit, valid, s) @ normalize(target[valid]).T
+            right[s].append((places(scores.T if turned else scores) <= 5).mean())
     return max(STRENGTHS, key=lambda s: np.mean(right[s]))
 
 
@@ -80,11 +82,10 @@ def rows():
             train, new = split(seed)
             guess = guessed(t, w, train, new, best)
             found.append(dict(text=way, seed=seed, **scored(places(guess @ w[new].T))))
-            everything = places(guess @ w.T, new)
-            found.append(dict(text=f"{way}; all 1,000 to choose from", seed=seed, **scored(everything)))
     way = "synonyms, definition"
     for seed in SEEDS:
         train, new = split(seed)
+        found.append(dict(text=f"{way}; all 1,000 to choose from", seed=seed, **scored(places(guessed(texts[way], w, train, new, strengths[way]) @ w.T, new))))
         found.append(dict(text="another's name", seed=seed, **scored(places(guessed(texts[way], w, train, new, strengths[way], shuffle=seed) @ w[new].T))))
     return dict(rows=found, strengths=strengths)
 
@@ -98,7 +99,7 @@ def fewer(strengths):
 
 def hubness(scores):
     often = found_often(scores)
-    return dict(skew=round(float(skew(often)), 3), largest=int(often.max()), never=round(float((often == 0).mean()), 4), top1=share(places(scores), 1))
+    return dict(never=round(float((often == 0).mean()), 4), top1=share(places(scores), 1))
 
 
 def breaks(strengths):
@@ -120,7 +121,7 @@ def breaks(strengths):
         dogs.append(dict(seed=seed, dogs=scored(places(guessed(t, w, few, named.DOGS, best) @ w[named.DOGS].T)), others=scored(places(guessed(t, w, few, some, best) @ w[some].T))))
         for s in STRENGTHS[:7]:
             to_classes = w[new] @ guessed(t, w, train, new, s).T  # each class looks for its name
-            to_names = guessed(w, t, train, new, s) @ unit(t[new] - t[train].mean(0)).T
+            to_names = guessed(w, t, train, new, s) @ normalize(t[new] - t[train].mean(0)).T
             hubs += [dict(way=way, strength=s, seed=seed, **hubness(scores)) for way, scores in (("names moved", to_classes), ("classes moved", to_names))]
     return dict(penalties=penalties, dogs=dogs, hubs=hubs)
 
@@ -168,17 +169,17 @@ def cifar_rows(path, strengths):
         def add(way, scores, draw=draw, i=i): found.append(dict(way=way, draw=draw, accuracy=right(scores, y[i])))
         for way in ("first name", "a photo of a …", "all synonyms", "synonyms, definition"):
             ten = named.name_vectors([f"a photo of a {c}" for c in CIFAR10]) if way.startswith("a photo") else names
-            guess = unit(text_map(texts[way], w, strengths[way])(ten))
+            guess = normalize(text_map(texts[way], w, strengths[way])(ten))
             add(way, by_name(z[i], guess, mean))
             if way != "all synonyms": continue
-            add("all synonyms, pictures not centred", unit(z[i]) @ guess.T)
+            add("all synonyms, pictures not centred", normalize(z[i]) @ guess.T)
             wrong = np.random.default_rng(draw).permutation(everything)
-            add("names of others", by_name(z[i], unit(text_map(texts[way][wrong], w, strengths[way])(ten)), mean))
+            add("names of others", by_name(z[i], normalize(text_map(texts[way][wrong], w, strengths[way])(ten)), mean))
             for limit in (0.6, 0.5, 0.4, 0.35):
                 far = np.flatnonzero(close < limit)
-                add(f"without {1000 - len(far)} near classes", by_name(z[i], unit(text_map(texts[way][far], w[far], strengths[way])(ten)), mean))
-                add(f"ConSE, without {1000 - len(far)} near classes", unit(conse(unit_rows(shares[i][:, far]), texts[way][far])) @ names.T)
-            add("ConSE", unit(conse(shares[i], texts[way])) @ names.T)
+                add(f"without {1000 - len(far)} near classes", by_name(z[i], normalize(text_map(texts[way][far], w[far], strengths[way])(ten)), mean))
+                add(f"ConSE, without {1000 - len(far)} near classes", normalize(conse(unit_rows(shares[i][:, far]), texts[way][far])) @ names.T)
+            add("ConSE", normalize(conse(shares[i], texts[way])) @ names.T)
         for k in (1, 2, 3, 5, 10, 20):
             j = sample_per_class(torch.from_numpy(yt), k, seed=draw).numpy()
             probe = features.linear_probe(zt[j], yt[j])
@@ -205,12 +206,12 @@ def ants_rows(path, strengths):
     add("the head's own rows", 0, by_name(z, w[two], mean))
     for draw in range(10):
         few = np.random.default_rng(draw).permutation(rest)[:800]
-        for way, t in texts.items(): add(way, draw, by_name(z, unit(text_map(t[few], w[few], strengths[way])(t[two])), mean))
+        for way, t in texts.items(): add(way, draw, by_name(z, normalize(text_map(t[few], w[few], strengths[way])(t[two])), mean))
         t = texts["synonyms, definition"]
         plain = named.name_vectors(["ant", "bee"])
-        add("learned from definitions, asked with a word", draw, by_name(z, unit(text_map(t[few], w[few], strengths["synonyms, definition"])(plain)), mean))
-        add("ConSE, all synonyms", draw, unit(conse(unit_rows(shares[:, few]), texts["all synonyms"][few])) @ texts["all synonyms"][two].T)
-        add("ConSE, synonyms, definition", draw, unit(conse(unit_rows(shares[:, few]), texts["synonyms, definition"][few])) @ texts["synonyms, definition"][two].T)
+        add("learned from definitions, asked with a word", draw, by_name(z, normalize(text_map(t[few], w[few], strengths["synonyms, definition"])(plain)), mean))
+        add("ConSE, all synonyms", draw, normalize(conse(unit_rows(shares[:, few]), texts["all synonyms"][few])) @ texts["all synonyms"][two].T)
+        add("ConSE, synonyms, definition", draw, normalize(conse(unit_rows(shares[:, few]), texts["synonyms, definition"][few])) @ texts["synonyms, definition"][two].T)
     return found
 
 
@@ -224,7 +225,7 @@ def drawings():
     """{artist: N×1280, the artist's mean removed, length 1}, the vectors of the names, and of the short names."""
     table = emoji.things()
     z = {artist: seen(f"emoji-{artist}", lambda artist=artist: (emoji.pictures(artist), np.zeros(len(table))), 96)[0] for artist in emoji.ARTISTS}
-    return {a: unit(v - v.mean(0)) for a, v in z.items()}, {"name": named.name_vectors(list(table.name)), "short names": named.name_vectors(list(table.also))}, table
+    return {a: normalize(v - v.mean(0)) for a, v in z.items()}, {"name": named.name_vectors(list(table.name)), "short names": named.name_vectors(list(table.also))}, table
 
 
 def emoji_rows():
@@ -238,12 +239,12 @@ def emoji_rows():
                 guess = guessed(t, z[learned], train, new, best)
                 for shown in z:
                     if kind == "short names" and shown != learned: continue
-                    scores = guess @ unit(z[shown][new]).T
+                    scores = guess @ normalize(z[shown][new]).T
                     named_rows.append(dict(text=kind, learned=learned, shown=shown, seed=seed, strength=best, picture=short(places(scores)), name=short(places(scores.T))))
             if kind == "name":
                 for seed in range(5):
                     train, new = split(seed, n)
-                    scores = guessed(t, z[learned], train, new, best, shuffle=seed) @ unit(z[learned][new]).T
+                    scores = guessed(t, z[learned], train, new, best, shuffle=seed) @ normalize(z[learned][new]).T
                     named_rows.append(dict(text="another's name", learned=learned, shown=learned, seed=seed, strength=best, picture=short(places(scores)), name=short(places(scores.T))))
     for a in z:
         for b in z:
@@ -251,7 +252,6 @@ def emoji_rows():
             for seed in range(5):
                 new = split(seed, n)[1]
                 other.append(dict(given=a, sought=b, seed=seed, **short(places(z[a][new] @ z[b][new].T))))
-            other.append(dict(given=a, sought=b, seed=-1, **short(places(z[a] @ z[b].T))))
     for seed in range(5):
         y = np.array([emoji.GROUPS.index(g) for g in table.group])
         i, j = stratified(torch.from_numpy(y), 0.5, seed, "test", emoji.GROUPS)
@@ -277,7 +277,7 @@ def towers_run(train, new, seed, artists=(ARTIST,), **how):
     x = torch.cat([z[a][train] for a in artists])
     towers = fit_towers(x, t[train].repeat(len(artists), 1), seed=seed, **how)
     with torch.no_grad(): u, v = (part.double().numpy() for part in towers(z[ARTIST][new], t[new]))
-    return dict(picture=short(places(v @ u.T)), name=short(places(u @ v.T)))
+    return short(places(u @ v.T))
 
 
 GRID = [dict(dropout=d, temperature=s) for d, s in ((0.0, 0.07), (0.3, 0.07), (0.5, 0.07), (0.7, 0.07), (0.8, 0.07), (0.7, 0.2), (0.7, 0.03), (0.5, 0.2))]
@@ -288,21 +288,21 @@ def tower_tried():
     """The settings on the validation things: dropout and temperature, 300 steps of 256."""
     train, _ = split(TUNING[0], len(drawings()[2]))
     fit, valid = train[:len(train) * 4 // 5], train[len(train) * 4 // 5:]
-    tried = [how | dict(top5=towers_run(fit, valid, 100, **how)["name"]["top5"]) for how in GRID]
+    tried = [how | dict(top5=towers_run(fit, valid, 100, **how)["top5"]) for how in GRID]
     return dict(tower_tried=tried)
 
 
 def towers(found):
     """A seed at a time, kept in `found` as soon as it is done."""
     z, texts, table = drawings()
-    n, strength = len(table), chosen(texts["name"], drawings()[0][ARTIST], len(table))
+    n, strength = len(table), chosen(texts["name"], z[ARTIST], len(table), turned=True)
     best = {k: max(found["tower_tried"], key=lambda r: r["top5"])[k] for k in ("dropout", "temperature")}
     found |= dict(tower_settings=best, tower_strength=strength)
     rows = found.setdefault("towers", [])
     for seed in sorted(set(range(5)) - {r["seed"] for r in rows}):
         train, new = split(seed, n)
-        guess = guessed(texts["name"], z[ARTIST], train, new, strength) @ unit(z[ARTIST][new]).T
-        more = [dict(way="ridge", seed=seed, picture=short(places(guess)), name=short(places(guess.T)))]
+        guess = guessed(texts["name"], z[ARTIST], train, new, strength) @ normalize(z[ARTIST][new]).T
+        more = [dict(way="ridge", seed=seed, **short(places(guess.T)))]
         more += [dict(way=way, seed=seed, **towers_run(train, new, seed, **(best | how))) for way, how in WAYS.items()]
         more += [dict(way=f"{few} things", seed=seed, **towers_run(train[:few], new, seed, **best)) for few in (122, 243, 486)]
         more.append(dict(way="three artists", seed=seed, **towers_run(train, new, seed, artists=tuple(z), **best)))
@@ -336,3 +336,4 @@ if __name__ == "__main__":
         keep()
     found.pop("environment", None)
     records.write_result("crossmodal", found | dict(seeds={"rows": len(SEEDS), "emoji": 5, "towers": 5, "cifar": 5, "ants": 10}, tuning=list(TUNING)))
+    part.unlink(missing_ok=True)

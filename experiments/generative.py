@@ -153,7 +153,7 @@ def tuned(way, seed, lr, labels=16):
     task = task_of("reviews")
     few = task.few_shot(labels // 2, seed)
     learner, soft = copy.deepcopy(net()), None
-    if way == "LoRA": generative.add_lora(learner, seed=seed)
+    if way == "LoRA": language.add_lora(learner, seed=seed)
     if way == "adapters": generative.add_adapters(learner, seed=seed)
     if way == "learned prompt": soft = generative.SoftPrompt(learner, seed=seed)
     weights = sum(p.numel() for p in (soft or learner).parameters() if p.requires_grad)
@@ -186,7 +186,7 @@ def unread(part): return round(generative.perplexity(net(), pieces()[part]), 2)
 @half
 def read(seed, lr):
     """Perplexity on what follows in the play, and on reviews, as the training goes on; with TUNING on pieces of the first part."""
-    ids, reader = pieces(), generative.add_lora(copy.deepcopy(net()), seed=seed)
+    ids, reader = pieces(), language.add_lora(copy.deepcopy(net()), seed=seed)
     if seed == TUNING:
         generative.read_on(reader, ids["learn"][::2], 5, lr, seed=seed)
         return dict(held=round(generative.perplexity(reader, ids["learn"][1::16]), 2))

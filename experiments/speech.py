@@ -6,7 +6,7 @@
     python experiments/speech.py --seconds 350      # stop after the part that passes this time; the next call goes on
 
 Settings (layer, parts of the time, strength) are chosen on draws and recordings that are not used again: for people on recordings 20 to 29 of each digit, the results are from 0 to 19;
-for robots on the other languages. Every arm has the same number of settings to choose from.
+for robots on the other languages. Where layer, parts and strength are chosen together, every arm has 24 settings to choose from.
 """
 import argparse
 import json

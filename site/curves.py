@@ -14,6 +14,11 @@ def measured(path):
     return targets, rows[0]["labels"]
 
 
+def means(runs):
+    """The mean of the seeds after each pass."""
+    return [sum(a) / len(a) for a in zip(*runs)]
+
+
 def shown_passes(n):
     """How many passes of n each frame shows."""
     return sorted({max(2, round(n * i / STEPS)) for i in range(1, STEPS + 1)})
@@ -24,17 +29,16 @@ def frame(target, curves, seen, labels):
     from matplotlib.figure import Figure
     fig = Figure(figsize=(6.2, 4.3), layout="constrained")
     ax = fig.subplots()
-    n = len(curves["pretrained"][0])
+    n, x = len(curves["pretrained"][0]), range(1, seen + 1)
+    shown = {start: means(runs)[:seen] for start, runs in curves.items()}
+    above = max(shown, key=lambda start: shown[start][-1])
     for start, colour in COLOURS.items():
-        runs = [r[:seen] for r in curves[start]]
-        mean = [sum(a) / len(a) for a in zip(*runs)]
-        x = range(1, seen + 1)
+        runs, mean = [r[:seen] for r in curves[start]], shown[start]
         ax.fill_between(x, [min(a) for a in zip(*runs)], [max(a) for a in zip(*runs)], color=colour, alpha=0.15, linewidth=0)
         ax.plot(x, mean, color=colour, linewidth=3)
         ax.plot(seen, mean[-1], "o", color=colour, markersize=8)
-        other = [sum(r[seen - 1] for r in curves[s]) / len(curves[s]) for s in COLOURS if s != start][0]
         ax.annotate(f"{start}  {mean[-1]:.0%}", (seen, mean[-1]), xytext=(10, 0), textcoords="offset points", color=colour, fontsize=12, weight="bold",
-                    va="bottom" if mean[-1] >= other else "top")
+                    va="bottom" if start == above else "top")
     ax.set(xlim=(1, n * 1.62), ylim=(0, 1.04), xlabel="passes over the training pictures")
     ax.set_title(f"{NAMES[target].capitalize()}, {labels} labels per class", loc="left", fontsize=14)
     ax.set_xticks(sorted({1, round(n / 2), n}))
@@ -52,7 +56,7 @@ def picture(path):
     shown.insert(0, shown[STEPS - 1])  # at rest, all of the first target is seen
     frames, said = [frame(t, targets[t], seen, labels) for t, seen, _ in shown], []
     for t, seen, n in shown:
-        now = [sum(r[seen - 1] for r in targets[t][s]) / len(targets[t][s]) for s in COLOURS]
+        now = [means(targets[t][s])[seen - 1] for s in COLOURS]
         said.append(f"{NAMES[t]}, after {seen} of {n} passes: pretrained {now[0]:.0%}, from scratch {now[1]:.0%}")
     return flipbook(frames, said, "The same small network, twice", "Accuracy on validation pictures against passes over the training pictures, for a pretrained start and for one from scratch",
                     dpi=90).html

@@ -77,11 +77,15 @@ def quoted(source):
     return re.sub(r"^(#\|\s*fig-alt:\s*)(.+)$", words, source, flags=re.M)
 
 
+def words_of(source):
+    """What a cell says of its picture."""
+    found = re.search(r"^#\|\s*fig-alt:\s*(.+)$", source, re.M)
+    return str(yaml.safe_load(found[1])) if found else ""
+
+
 def figure(png, source):
     """A large picture, with its words, as HTML."""
-    found = re.search(r"^#\|\s*fig-alt:\s*(.+)$", source, re.M)
-    words = yaml.safe_load(found[1]) if found else ""
-    return f'<img src="{packed(png)}" alt="{escape(str(words))}" class="img-fluid figure-img">'
+    return f'<img src="{packed(png)}" alt="{escape(words_of(source))}" class="img-fluid figure-img">'
 
 
 def as_is(html):

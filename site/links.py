@@ -24,12 +24,12 @@ def up(path): return "../" if room(path) else ""
 def cost():
     """What an installation takes, as far as it was measured."""
     took, size = seconds(ROOT, "install_minutes"), seconds(ROOT, "installed_gb")
-    return f"That takes minutes: {took} minutes and {size} GB where nothing was there before. " if took and size else "That takes minutes and gigabytes. "
+    return f"Where nothing was there before, that took {took} minutes and {size} GB. " if took and size else "That takes minutes and gigabytes. "
 
 
 def links(path):
     """Where this notebook can be opened, how long it is to read, and how long it computes."""
-    at, course = f"nbs/{place(path)}", "transfer-course/transfer_course"
+    at, course = f"nbs/{place(path)}", REPO.removeprefix("https://github.com/")
     parts = [f"[Open in Colab](https://colab.research.google.com/github/{course}/blob/main/{at})",
              f"[Binder](https://mybinder.org/v2/gh/{course}/main?labpath={at.replace('/', '%2F')})",
              f"[Codespaces](https://codespaces.new/{course})",

@@ -68,7 +68,7 @@ def how_long():
     return text
 
 
-# A reading path: (for whom, numbers of lessons); what is not written yet is left out
+# A reading path: (name, what the reader wants, numbers of lessons)
 PATHS = [("In a hurry", "to use a pretrained network on your own pictures", "01 03 04 19"),
          ("Language", "to know what a network that reads brings", "01 03 09 20"),
          ("Is it safe?", "to judge what somebody else has transferred", "15 16 17")]
@@ -78,8 +78,8 @@ def the_paths():
     """The reading paths, with their minutes."""
     at, rows = {p.stem[:2]: p for p in lessons(ROOT)}, []
     for name, wish, numbers in PATHS:
-        books = [at[n] for n in numbers.split() if n in at]
-        if books: rows.append(f"- **{name}**, {wish}: {' → '.join(f'[{label(p)}](nbs/{p.name})' for p in books)}. {sum(map(reading, books))} minutes to read.")
+        books = [at[n] for n in numbers.split()]
+        rows.append(f"- **{name}**, {wish}: {' → '.join(f'[{label(p)}](nbs/{p.name})' for p in books)}. {sum(map(reading, books))} minutes to read.")
     return "\n".join(rows)
 
 
@@ -107,9 +107,9 @@ def the_picture():
     from filter import pack_html
     rows = ROOT / "nbs" / "results" / "learning_curves.json"
     book = kept(ROOT, "front", rows.read_text(encoding="utf-8"), lambda: pack_html(curves.picture(rows)))
-    from_ = next((p for p in lessons(ROOT) if p.stem == "01-learning_curves"), lessons(ROOT)[0])
+    lesson = ROOT / "nbs" / "01-learning_curves.ipynb"
     return (f"```{{=html}}\n{book}\n{PLAY}\n```\n\nOne network starts from what it learned on other photographs, the other from nothing. Lines are means of five runs, bands hold all five. "
-            f"On the last target the start is of no use: its pixels are shuffled. From [{label(from_)}](nbs/{from_.name}).\n")
+            f"On the last target the start is of no use: its pixels are shuffled. From [{label(lesson)}](nbs/{lesson.name}).\n")
 
 
 # --- the sidebar ------------------------------------------------------------------------------------------------------

@@ -22,7 +22,6 @@ class Notebook:
     """The parts of a notebook that the site reads."""
     prose: list  # Markdown cells
     code: list  # code cells
-    flipbooks: list  # HTML of each stored flipbook
 
     @property
     def title(self):
@@ -47,9 +46,7 @@ def text(value): return "".join(value) if isinstance(value, list) else value
 @cache
 def read(path):
     cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
-    html = [text(o.get("data", {}).get("text/html", "")) for c in cells for o in c.get("outputs", [])]
-    return Notebook([text(c["source"]) for c in cells if c["cell_type"] == "markdown"],
-                    [text(c["source"]) for c in cells if c["cell_type"] == "code"], [h for h in html if 'class="flipbook' in h])
+    return Notebook(*([text(c["source"]) for c in cells if c["cell_type"] == kind] for kind in ("markdown", "code")))
 
 
 def title(path): return read(path).title

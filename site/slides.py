@@ -5,21 +5,19 @@ a heading with its first sentence, a picture, a table, a question with its answe
 speaker's notes (key S). Code is shown of the cells tagged `slide`, or of the first three that define something.
 """
 import base64
+import io
 import json
 import math
 import re
-import struct
 import sys
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-import yaml
-
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(HERE))
-from filter import pack_html, packed  # noqa: E402
+from filter import pack_html, packed, words_of  # noqa: E402
 from shared import label, lessons, place, read, text  # noqa: E402
 
 WIDTH, HEIGHT = 1280, 720
@@ -64,17 +62,12 @@ def last_sentence(paragraph):
     return flat if flat.endswith(":") and len(flat) < 220 else ""
 
 
-def size(png):
-    """Width and height of a PNG."""
-    return struct.unpack(">II", base64.b64decode(png[:64])[16:24])
-
-
-def picture(png, source):
-    found = re.search(r"^#\|\s*fig-alt:\s*(.+)$", source, re.M)
-    words = escape(str(yaml.safe_load(found[1]) if found else ""))
-    width, height = size(png)
+def picture(png, words):
+    """A PNG, as base64, as large as a slide allows."""
+    from PIL import Image
+    width, height = Image.open(io.BytesIO(base64.b64decode(png))).size
     grown = min(WIDTH * 0.94 / width, 560 / height, 2)
-    return f'<img src="{packed(png)}" alt="{words}" width="{width * grown:.0f}" height="{height * grown:.0f}">', words
+    return f'<img src="{packed(png)}" alt="{escape(words)}" width="{width * grown:.0f}" height="{height * grown:.0f}">'
 
 
 def code(source):
@@ -189,7 +182,7 @@ class Maker:
     def image(self, block):
         words, address = re.match(r"!\[(.*?)\]\(([^)\s]+)", block, re.S).groups()
         data = base64.b64encode((self.path.parent / address).read_bytes()).decode()
-        return picture(data, f"#| fig-alt: {json.dumps(words, ensure_ascii=False)}")[0]
+        return picture(data, words)
 
     def say(self, block):
         """Prose: for the speaker, and its first sentence under a heading that stands alone."""
@@ -208,9 +201,8 @@ class Maker:
             data = {k: text(v) for k, v in output.get("data", {}).items()}
             if any("widget" in kind for kind in data): continue
             if "image/png" in data:
-                body, words = picture(data["image/png"].replace("\n", ""), source)
-                self.add(body, "picture")
-                self.slides[-1].notes.append(words)
+                self.add(picture(data["image/png"].replace("\n", ""), words_of(source)), "picture")
+                self.slides[-1].notes.append(words_of(source))
             elif 'class="flipbook' in data.get("text/html", ""): self.add(pack_html(data["text/html"]), "flipbook")
             elif "<table" in data.get("text/html", ""):
                 for part in cut(re.sub(r"<style.*?</style>", "", data["text/html"], flags=re.S)): self.add(part, "table")

@@ -28,8 +28,8 @@ def pattern(text, emphasis):
 class Linker:
     """Goes through the cells of one lesson in their order."""
 
-    def __init__(self, words, number, address="glossary.qmd"):
-        self.address, self.seen = address, set()
+    def __init__(self, words, number):
+        self.seen = set()
         known = [(text, emphasis, word) for word in words for text, emphasis in forms(word, number)]
         known.sort(key=lambda k: -len(k[0]))
         self.words = [word for *_, word in known]
@@ -40,7 +40,7 @@ class Linker:
         if word["term"] in self.seen: return m[0]
         self.seen.add(word["term"])
         said = re.sub(r'[\\"]', lambda q: "'" if q[0] == '"' else r"\\", word["text"])
-        return f'[{m[0]}]({self.address}#{anchor(word["term"])} "{said}"){{.term}}'
+        return f'[{m[0]}](glossary.qmd#{anchor(word["term"])} "{said}"){{.term}}'
 
     def __call__(self, text):
         """A cell of Markdown with its links."""

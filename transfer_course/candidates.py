@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from . import backbones
 from .backbone import drawn, evaluating
 from .door import (
     Count, Kind, OneOf, Pictures, Seed, as_array, door, need)
+from .pooling import pooled
 from .probes import ClassNumbers
 from .tasks import sample_per_class
 from .zoo import course_net, from_timm, imagenet_classes
@@ -74,32 +75,18 @@ def of_network(
 POOL = [c for name in NETWORKS for c in of_network(name)]
 
 # %% ../nbs/workbench/63-candidates.ipynb #63000009
-def _macs(module, inputs, output):
-    "Multiply-adds of a convolution or a linear layer, for one picture, in millions."
-    places = output[0, 0].numel() if output.ndim == 4 else 1
-    return module.weight.numel() * places / 1e6
-
 @torch.inference_mode()
 def multiply_adds(
     net): # a Backbone that resizes, in eval mode
     "Millions of multiply-adds for one picture up to the end of every stage: a dict."
-    count, hooks, found = [0.0], [], {}
-    def add(*call): count[0] += _macs(*call)
-    for m in net.trunk.modules():
-        if isinstance(m, (nn.Conv2d, nn.Linear)):
-            hooks.append(m.register_forward_hook(add))
-    z = net.preprocess(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
-    for name, module in net.trunk.named_children():
-        z = module(z)
-        found[name] = count[0]
-    for hook in hooks: hook.remove()
+    z, found = net.preprocess(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)), {}
+    with FlopCounterMode(display=False) as count: # two operations for a multiply-add
+        for name, module in net.trunk.named_children():
+            z = module(z)
+            found[name] = count.get_total_flops() / 2e6
     return found
 
 # %% ../nbs/workbench/63-candidates.ipynb #6300000c
-def _rows(z, pool):
-    "A map as one row for each picture."
-    return z.mean((2, 3)) if pool == "mean" else z.amax((2, 3))
-
 @torch.inference_mode()
 def one_pass(
     net,     # of the pool, in eval mode
@@ -120,7 +107,7 @@ def one_pass(
             for name, module in list(net.trunk.named_children())[:last + 1]:
                 z = module(z)
                 for c in wanted:
-                    if c.stage == name: parts[c].append(_rows(z, c.pool))
+                    if c.stage == name: parts[c].append(pooled(z, c.pool))
             if probabilities: shares.append(net.head(z).softmax(1))
     found = {c: torch.cat(rows).numpy() for c, rows in parts.items()}
     return (found, torch.cat(shares).numpy()) if probabilities else found

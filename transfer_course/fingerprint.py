@@ -28,7 +28,7 @@ class CantTell(Exception):
 
 # %% ../nbs/workbench/04-fingerprint.ipynb #d2719c62
 PLACES = ("stdlib", "purelib", "platlib")
-OTHERS = [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
+OTHERS = [p for p in sys.path if PurePath(p).name in ("site-packages", "dist-packages")]
 INSTALLED = tuple({*(str(sysconfig.get_path(k)) for k in PLACES), *OTHERS})
 
 def is_known(f):

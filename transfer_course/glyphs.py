@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .door import Count, Kind, OneOf, Seed, door, near, need
 from .files import cached
 from .tasks import TABLE, Task, card_of, stratified
-from .wheels import has_wheel, wheel_file  # noqa: F401
+from .wheels import wheel_file
 
 # %% ../nbs/workbench/12-glyphs.ipynb #609a4263
 def digits_task(

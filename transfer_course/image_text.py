@@ -60,7 +60,8 @@ def zero_shot(
 
     As the model's own `logits_per_image`. Radford et al. 2021, arXiv:2103.00020."""
     need("{}" in template, f"template must hold {{}} for the name, got {template!r}")
-    tokens = dict(tokenize([template.format(c) for c in classes]))
+    tokens = tokenize([template.format(c) for c in classes])
+    tokens = {k: v.to(model.logit_scale.device) for k, v in tokens.items()}
     with torch.inference_mode():
         text = rows_of(model.eval().get_text_features(**tokens)).float().cpu()
         z = F.normalize(torch.as_tensor(z), dim=1) @ F.normalize(text, dim=1).T

@@ -158,7 +158,8 @@ def add_lora(
     names = [name for name, _ in net.named_parameters()]
     need(not any("lora_" in name for name in names),
          "net has LoRA additions already: load it again")
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["query", "value"])
+    matrices = ["query", "value", "q_proj", "v_proj"] # BERT's names, and a GPT's
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=matrices)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         inject_adapter_in_model(config, net.trunk)

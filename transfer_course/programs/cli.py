@@ -167,7 +167,7 @@ def class_rows(
     students, # how many work at the same time
     memory=None, # GB of this machine that are free; None: measured
     cores=None): # None: counted
-    "Does this machine carry a class? Rows about memory, cores and the shared folder."
+    "Does this machine carry a class? Rows on memory, cores, a missing shared folder."
     if memory is None:
         import psutil
         memory = psutil.virtual_memory().available / 1e9
@@ -179,9 +179,10 @@ def class_rows(
     slow = ("ok", f"{cores} cores for {students} students") if waits <= 4 else (
         "--", f"{cores} cores for {students} students: when all run a cell, it takes "
               f"about {waits} times as long; set OMP_NUM_THREADS=1 for everybody")
-    shared = shared_row() or ("shared", "--", "no folder is shared: fill one and name "
-                              "it in TRANSFER_COURSE_SHARED, else each makes its own")
-    return [("class", *fits), ("class", *slow), *([] if shared_row() else [shared])]
+    rows = [("class", *fits), ("class", *slow)]
+    if shared_row(): return rows # the doctor shows it already
+    return [*rows, ("shared", "--", "no folder is shared: fill one and name it in "
+                    "TRANSFER_COURSE_SHARED, else each makes its own")]
 
 # %% ../../nbs/programs/00-cli.ipynb #970d767d
 def asset_row(
@@ -394,7 +395,7 @@ def add_way_back(
     one.add_argument("--ids", metavar="FILE", help=(
         "csv with the columns submission and id: the platform's numbers of students"))
     one.add_argument("--due", metavar="TIME", help=(
-        "such as 2026-11-20T23:59: adds a column with the hours after it"))
+        "such as 2026-11-20T23:59, or a day: adds a column, the hours after it"))
     one.add_argument("--feedback", metavar="FOLDER", help=(
         "a page for each student, in a folder of the same name"))
     again.add_argument("csv", metavar="CSV", help=(

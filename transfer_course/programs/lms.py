@@ -10,7 +10,9 @@ __all__ = ['MOODLE', 'KEPT', 'read_ids', 'id_of', 'due_time', 'hours_late', 'exe
 import csv
 import json
 import re
-from datetime import datetime
+from collections import Counter
+from datetime import date, datetime, time
+from itertools import count
 from pathlib import Path
 
 from ..course import UsageError
@@ -42,8 +44,10 @@ def id_of(name, ids):
 
 # %% ../../nbs/programs/06-lms.ipynb #p6a00009
 def due_time(
-    text): # such as 2026-11-20T23:59, in the time of this machine
+    text): # such as 2026-11-20T23:59, in the time of this machine; a day: its end
     "The moment until which work counts as in time. UsageError for no such text."
+    try: return datetime.combine(date.fromisoformat(text), time.max)
+    except ValueError: pass
     try: return datetime.fromisoformat(text)
     except ValueError:
         raise UsageError("due must be a day, or a day and a time, such as "
@@ -88,14 +92,17 @@ def completed(
         more = {"id": id_of(folder.absolute().name, ids)}
         if due: more["hours_late"] = hours_late(path, due)
         found.append({**row, **more})
-    if not any(r["id"] for r in found): found = [{**r, "id": ""} for r in rows]
     return found, folders
 
 def give_back(rows, folders, place):
-    "Write the page of each student into a folder of the same name as theirs."
+    """Write the page of each student into a folder of the same name as theirs.
+
+    Where two of them have one name, it is the name in the table."""
+    same = Counter(folder.absolute().name for folder in set(folders))
     for row, folder in zip(rows, folders):
-        page = Path(place) / folder.absolute().name / f"{row['homework']}.md"
-        write_whole(page, feedback(row))
+        name = folder.absolute().name
+        if same[name] > 1: name = row["submission"]
+        write_whole(Path(place) / name / f"{row['homework']}.md", feedback(row))
 
 # %% ../../nbs/programs/06-lms.ipynb #p6a00018
 KEPT = ("folders", "csv", "key", "seconds", "memory", "no_box", "ids", "due",
@@ -140,7 +147,7 @@ def said_before(
 def set_aside(table):
     "Give an old table a name that is free. -> the name, or None without a table"
     if not table.exists(): return None
-    for n in range(1, 1000):
+    for n in count(1):
         old = table.with_name(f"{table.stem}.{n}{table.suffix}")
         if not old.exists(): return table.rename(old)
 
