@@ -38,7 +38,7 @@ AUGMENT, EPOCHS = {"none": None, "crop and flip": augment.crop_flip}, 4
 RATES = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 FIRST = RATES[3:7]
 FOLDER = cache_dir() / "results"
-TUNED = ("details", "ants and bees")
+TUNED = {"details": range(10), "ants and bees": range(5)}  # the splits on which both are fine-tuned
 SKIP = 4  # the first stages, never trained
 CAMERAS = ("amazon", "caltech10", "dslr", "webcam")
 PLACES = {}
@@ -227,9 +227,9 @@ def tuned_runs(name):
     def probes(seeds): return [dict(what="finetune", name=name, seed=s, way="probe") for s in seeds]
     tuning = tune(name)
     lr, augmented = best(tuning)
-    last = [dict(what="finetune", name=name, seed=s, way="fine-tuned", lr=lr, augmented=augmented) for s in DRAWS]
+    last = [dict(what="finetune", name=name, seed=s, way="fine-tuned", lr=lr, augmented=augmented) for s in TUNED[name]]
     return (dict(lr=lr, augmented=augmented), measure(f"probes_tuning_{name}", probes(TUNING)) + tuning,
-            measure(f"probes_{name}", probes(DRAWS)) + measure(f"last_{name}", last))
+            measure(f"probes_{name}", probes(TUNED[name])) + measure(f"last_{name}", last))
 
 
 def main():
