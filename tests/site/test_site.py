@@ -25,7 +25,7 @@ bs4 = pytest.importorskip("bs4", reason="beautifulsoup4 comes with nbconvert, an
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 180_000  # milliseconds, for a machine that is busy with other tests
 CODE = {"index.html", "nbs/01-learning_curves.html"}  # where axe looks at every word of the code too: it takes seconds a page
-ROWS = 8  # of a table, that axe looks at: the others look the same
+ROWS = 4  # of a table, that axe looks at: the others look the same
 LIMIT = 3_000_000  # bytes of a page with its pictures
 sys.path.insert(0, str(ROOT / "site"))
 from filter import quoted  # noqa: E402
@@ -309,12 +309,22 @@ def test_words_are_linked_once_and_where_they_are_words():
     assert "(glossary.qmd#auc \"What 'AUC' is.\"){.term}" in Linker(SAMPLE, "07")("AUC")
 
 
+LINKED = {"a", "code", "pre", "math", "script", "style", "h1", "h2", "h3", "h4", "h5", "h6", "summary", "header"}
+AROUND = {"cell", "lesson-links", "elsewhere", "description"}  # classes
+
+
+def prose_of(tag):
+    """The texts below a tag that are no link, code, heading or formula; bold and slanted ones between marks: a term of which a part stands in bold is not one."""
+    for part in tag.children:
+        if type(part) is bs4.NavigableString: yield part
+        elif isinstance(part, bs4.Tag) and part.name not in LINKED and not AROUND & set(part.get("class", [])):
+            mark = ["|"] if part.name in ("strong", "em") else []
+            yield from [*mark, *prose_of(part), *mark]
+
+
 def bare_words(soup):
     """The words of a lesson's prose that are no link, code, heading or formula."""
-    main = bs4.BeautifulSoup(str(soup.select_one("main")), "html.parser")
-    for t in main.select("a, code, pre, math, script, style, h1, h2, h3, h4, h5, h6, summary, .cell, .lesson-links, .elsewhere, header, .description"): t.decompose()
-    for t in main.select("strong, em"): t.insert_before("|"), t.insert_after("|")  # a term of which a part stands in bold is not one
-    return " ".join(main.get_text(" ").split())
+    return " ".join(" ".join(prose_of(soup.select_one("main"))).split())
 
 
 @pytest.mark.parametrize("path", lessons(ROOT), ids=lambda p: p.stem)
@@ -387,11 +397,16 @@ def kind(name):
     return f"{folder}/" if folder and file != "index.html" else name
 
 
-# What says the same many times: the colours of code, and rows of a table
+# What says the same many times: the colours of code, rows of a table, letters of a formula
 FEWER = """rows => {
     for (const code of document.querySelectorAll("pre code")) code.textContent = code.textContent;
     for (const row of document.querySelectorAll(`main tbody tr:nth-child(n+${rows + 1})`)) row.remove();
+    [...document.querySelectorAll("main math")].slice(rows).forEach(math => math.replaceChildren());
 }"""
+
+# Of which elements is a page made: tag, classes, names of attributes, does it say something, and what is it inside of?
+SHAPES = """() => [...new Set([...document.querySelectorAll("main *:not(pre *, math *, svg *)")].map(e => [e.tagName, [...e.classList].sort(),
+    e.getAttributeNames().filter(a => !a.startsWith("data-") && !["id", "href", "src", "title", "style", "class"].includes(a)).sort(), !!e.textContent.trim(), e.parentElement.tagName].join("|")))]"""
 
 
 def faults(axe, page, name, whole):
@@ -404,6 +419,15 @@ def faults(axe, page, name, whole):
             if v["impact"] in ("serious", "critical") for n in v["nodes"][:3]]
 
 
+def is_new(page, name, shapes):
+    """Does axe have to look at it? At each lesson, at the first page of a kind, and where something stands that stood on no page before; what differs in words
+    alone is looked at by `test_names_of_links_and_fields`."""
+    made = {f"{name.partition('/')[0]}: {shape}" for shape in page.evaluate(SHAPES)}
+    new = made - shapes
+    shapes |= made
+    return kind(name) == "lesson" or bool(new)
+
+
 def visit(page, address, name, axe, whole, seen):
     """One page, seen narrow and wide: adds to seen, {what: [what is wrong]}"""
     def wrong(what, *said): seen[what] += [f"{name}: {w}" for w in said]
@@ -411,15 +435,19 @@ def visit(page, address, name, axe, whole, seen):
     page.goto(address + name, wait_until="load")
     wrong("narrow", *overflow(page))
     if (size := page.evaluate("parseFloat(getComputedStyle(document.querySelector('main')).fontSize)")) < 14: wrong("narrow", f"{size} px letters")
+    books, new = page.query_selector_all(".flipbook"), is_new(page, name, seen["shapes"])
+    if not books and not new: return
     page.set_viewport_size({"width": 1280, "height": 900})
-    for box in page.query_selector_all(".flipbook"): wrong("flipbooks", *moves(page, box))
-    if axe: wrong("axe", *faults(axe, page, name, whole))
+    for box in books: wrong("flipbooks", *moves(page, box))
+    if axe and new:
+        wrong("axe", *faults(axe, page, name, whole))
+        seen["axe saw"].append(name)
 
 
 @pytest.fixture(scope="module")
 def visits(browser, address, pages):
     axe = __import__("axe_playwright_python.sync_playwright", fromlist=["Axe"]).Axe() if find_spec("axe_playwright_python") else None
-    seen = {"console": [], "elsewhere": [], "narrow": [], "axe": [], "flipbooks": [], "axe ran": axe is not None}
+    seen = {"console": [], "elsewhere": [], "narrow": [], "axe": [], "flipbooks": [], "axe ran": axe is not None, "axe saw": [], "shapes": set()}
     context = browser.new_context(viewport={"width": 375, "height": 800}, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE)
     page, kinds = context.new_page(), set()
@@ -440,6 +468,23 @@ def test_in_a_browser(visits, what): assert not visits[what], visits[what][:20]
 def test_axe(visits):
     if not visits["axe ran"]: pytest.skip("axe needs the package axe-playwright-python: pip install -e '.[dev]'")
     assert not visits["axe"], visits["axe"][:20]
+    assert {f"nbs/{p.stem}.html" for p in lessons(ROOT)} < set(visits["axe saw"])
+
+
+def test_names_of_links_and_fields(pages):
+    """On every page, by its words: what axe would say of a link, a button or a field without a name, and of two things with one id."""
+    wrong = []
+    for name, soup in pages.items():
+        for t in soup.select("a[href], button"):
+            said = t.get_text(strip=True) or t.get("aria-label") or t.get("title") or any(i.get("alt") for i in t.find_all("img"))
+            if not said and t.get("aria-hidden") != "true" and t.get("tabindex") != "-1": wrong.append(f"{name}: no words: {str(t)[:100]}")
+        labelled = {t.get("for") for t in soup.find_all("label")}
+        wrong += [f"{name}: no label: {str(t)[:100]}" for t in soup.select("main input:not([type=hidden]), main select")
+                  if not (t.get("aria-label") or t.get("aria-labelledby") or t.get("title") or t.get("id") in labelled or t.find_parent("label"))]
+        ids = [t["id"] for t in soup.body.find_all(id=True)]
+        wrong += [f"{name}: twice: {i}" for i in {i for i in ids if ids.count(i) > 1}] if len(ids) != len(set(ids)) else []
+        if not soup.html.get("lang") or not soup.title.get_text(strip=True): wrong.append(f"{name}: no language or title")
+    assert not wrong, wrong[:20]
 
 
 def test_there_are_flipbooks(pages): assert sum(len(s.select(".flipbook")) for s in pages.values()) >= 5
