@@ -20,7 +20,7 @@ import cards  # noqa: E402
 from shared import notebooks, place  # noqa: E402
 
 # What smalldocs says it leaves to Quarto, or does otherwise
-EXPECTED = r"^(execute\.enabled|unknown key (lang|website\.image-alt)|format\.html\.(highlight-style|html-math-method|respect-user-color-scheme)|theme site/)|repo-actions is not read"
+EXPECTED = r"^(execute\.enabled|unknown key (lang|language|website\.image-alt)|format\.html\.(highlight-style|html-math-method|respect-user-color-scheme)|theme site/)|repo-actions is not read"
 
 
 def copy_sources(work):
@@ -36,12 +36,12 @@ def copy_sources(work):
 
 
 def filter_notebooks(work):
-    """What `site/filter.py` makes of each notebook, in one process."""
-    from filter import shown_as
+    """What `site/filter.py` makes of each notebook: `prepare.py` has had it made."""
+    from filter import shown_of
     for path in notebooks(ROOT):
         to = work / "nbs" / place(path)
         to.parent.mkdir(exist_ok=True)
-        to.write_text(shown_as(path.read_text(encoding="utf-8")), encoding="utf-8")
+        to.write_text(shown_of(path), encoding="utf-8")
 
 
 def mathml(html):
