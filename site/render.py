@@ -17,6 +17,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import cards  # noqa: E402
+import finding  # noqa: E402
 from shared import notebooks, place  # noqa: E402
 
 # What smalldocs says it leaves to Quarto, or does otherwise
@@ -71,6 +72,7 @@ def finish(site):
         if not (ROOT / page.relative_to(site)).with_suffix(".ipynb").exists(): html = without_actions(html)
         page.write_text(html, encoding="utf-8")
     cards.main(site)
+    finding.main(site)
     for sheet in site.rglob("*.css"):
         css = sheet.read_text(encoding="utf-8")
         sheet.write_text(re.sub(r'@import\s+url\(\s*["\']?https?://[^)]*\)\s*;?', "", css), encoding="utf-8")

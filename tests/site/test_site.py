@@ -188,6 +188,13 @@ def test_lessons_can_be_opened_elsewhere(pages):
         assert "colab.research" in hrefs and "mybinder" in hrefs and "codespaces.new" in hrefs and hrefs.count(path.name) == 3 and f"../api/{path.stem[3:]}.html" in hrefs
 
 
+def test_imports_are_folded(pages):
+    """What a reader sees first of a lesson's code is not a list of imports."""
+    for path in lessons(ROOT):
+        cells = [c for c in pages[f"nbs/{path.stem}.html"].select("main .cell") if re.match(r"\s*(Imports\s*)?(import|from) \w", c.get_text())]
+        assert cells and cells[0].select_one("details.code-fold"), path.name
+
+
 def test_lessons_show_their_code(pages):
     """What a notebook exports is the course: the site shows it."""
     for path in lessons(ROOT):
@@ -487,14 +494,31 @@ def test_dark_theme(browser, address):
     context.close()
 
 
+def test_search_knows_the_words(site):
+    """Each word of the glossary that has a lesson leads to it."""
+    words = yaml.safe_load((ROOT / "nbs" / "glossary.yml").read_text(encoding="utf-8"))
+    index, at = json.loads((site / "search.json").read_text(encoding="utf-8")), {p.stem[:2]: p for p in lessons(ROOT)}
+    leads = {e["section"]: e["href"] for e in index if e["objectID"].startswith("term-")}
+    assert leads == {w["term"]: f"nbs/{at[w['lesson']].stem}.html" for w in words if w["lesson"] in at}
+    assert not {e["href"].partition("#")[0] for e in index if e["href"].endswith(".html")} - {p.relative_to(site).as_posix() for p in site.rglob("*.html")}
+
+
+FOUND = '#quarto-search-results a[href*=".html"], .smalldocs-search-results a[href*=".html"], .aa-Panel a[href*=".html"]'
+
+
 def test_search(browser, address):
-    """A word leads to its lesson, without a server elsewhere."""
+    """A word leads to its lesson, before any function, without a server elsewhere."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(PATIENCE)
-    page.goto(address + "index.html")
-    page.locator("#quarto-search input").first.click()
-    page.keyboard.type("gabor filter")
-    page.locator('.smalldocs-search-results a[href*="02-gabor"], .aa-Panel a[href*="02-gabor"]').first.click()
+    for word, lesson in {"linear probe": "03-features", "negative transfer": "01-|15-|07-", "gabor filter": "02-gabor"}.items():
+        page.goto(address + "index.html")
+        page.locator("#quarto-search input").first.click()
+        page.keyboard.type(word)
+        first = page.locator(FOUND).first
+        first.wait_for()
+        page.wait_for_timeout(1000)  # it searches after every letter
+        assert re.search(rf"nbs/({lesson})", first.get_attribute("href")), (word, first.get_attribute("href"))
+    first.click()
     page.wait_for_url("**/nbs/02-gabor.html*")
     page.close()
 
