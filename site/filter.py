@@ -20,7 +20,7 @@ import yaml
 ROOT = Path(os.environ.get("QUARTO_PROJECT_DIR") or Path(__file__).resolve().parent.parent)
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from links import links, up  # noqa: E402
-from shared import PROMISE, card, glossary, kept, label, lessons, notebooks, read, text  # noqa: E402
+from shared import PROMISE, build_key, card, glossary, kept, label, lessons, notebooks, read, text  # noqa: E402
 from words import Linker  # noqa: E402
 
 OWN = re.compile(r"https://transfer-course\.github\.io/transfer_course/nbs/((?:\w+/)?)(\d\d)-(\w+)\.html(?:#([\w.]+))?")
@@ -47,7 +47,7 @@ def relative(source, path):
     def near(m):
         to = ROOT / "nbs" / f"{m[1]}{m[2]}-{m[3]}.ipynb"
         module = read(to).module if m[4] and to.exists() else ""
-        return f"{up(path)}../api/{module}.qmd#{m[4]}" if module else f"{up(path)}{m[1]}{m[2]}-{m[3]}.ipynb"
+        return f"{up(path)}../api/{module}.qmd#{m[4]}" if module and (ROOT / "api" / f"{module}.qmd").exists() else f"{up(path)}{m[1]}{m[2]}-{m[3]}.ipynb"
     return OWN.sub(near, source)
 
 
@@ -168,6 +168,14 @@ def fill():
     from concurrent.futures import ProcessPoolExecutor
     with ProcessPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for _ in pool.map(shown_of, sorted(notebooks(ROOT), key=lambda p: -p.stat().st_size)): pass
+    if os.environ.get("QUARTO_PROJECT_DIR"): touched(ROOT / ".site" / "made-by")
+
+
+def touched(stamp):
+    """Quarto keeps what the filter made until the notebook's time changes: so that changes when the filter, or what it reads, has changed."""
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == build_key(ROOT): return
+    for path in notebooks(ROOT): path.touch()
+    stamp.write_text(build_key(ROOT), encoding="utf-8")
 
 
 if __name__ == "__main__": print(shown_as(sys.stdin.read()))
