@@ -174,8 +174,10 @@ def fill():
 def touched(stamp):
     """Quarto keeps what the filter made until the notebook's time changes: so that changes when the filter, or what it reads, has changed."""
     if stamp.exists() and stamp.read_text(encoding="utf-8") == build_key(ROOT): return
-    for path in notebooks(ROOT): path.touch()
-    stamp.write_text(build_key(ROOT), encoding="utf-8")
+    try:
+        for path in notebooks(ROOT): path.touch()
+        stamp.write_text(build_key(ROOT), encoding="utf-8")
+    except OSError: pass  # a folder that must not be written in
 
 
 if __name__ == "__main__": print(shown_as(sys.stdin.read()))

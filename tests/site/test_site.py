@@ -28,7 +28,9 @@ CODE = {"index.html", "nbs/01-learning_curves.html"}  # where axe looks at every
 ROWS = 8  # of a table, that axe looks at: the others look the same
 LIMIT = 3_000_000  # bytes of a page with its pictures
 sys.path.insert(0, str(ROOT / "site"))
+import shared  # noqa: E402
 from filter import quoted  # noqa: E402
+from filter import touched as touch  # noqa: E402
 from prepare import PATHS, SHELVES, groups, is_property, kinds, letter, listed, modules, parameters_of, patched, public  # noqa: E402
 from shared import anchor, citations, cited, kept, label, lessons, notebooks, place, read, reading, room, title  # noqa: E402
 from words import Linker  # noqa: E402
@@ -346,6 +348,23 @@ def test_what_is_kept_is_made_again_when_it_changes(tmp_path):
         return text
     assert [kept(tmp_path, "page", t, lambda t=t: make(t)) for t in ("a", "a", "b", "b")] == ["a", "a", "b", "b"]
     assert made == ["a", "b"] and len(list((tmp_path / ".site").iterdir())) == 1
+
+
+def test_quarto_hears_of_a_changed_filter(tmp_path, monkeypatch):
+    """It asks for the time of a notebook alone."""
+    for folder in ("site", "nbs", ".site"): (tmp_path / folder).mkdir()
+    book, stamp = tmp_path / "nbs" / "01-a.ipynb", tmp_path / ".site" / "made-by"
+    book.write_text('{"cells": []}')
+    monkeypatch.setattr("filter.ROOT", tmp_path)
+    def touched():
+        os.utime(book, (1, 1))
+        shared.build_key.cache_clear()
+        touch(stamp)
+        return book.stat().st_mtime > 1
+    assert [touched(), touched()] == [True, False]
+    (tmp_path / "site" / "filter.py").write_text("x = 1")
+    assert [touched(), touched()] == [True, False]
+    shared.build_key.cache_clear()
 
 
 # --- in a browser -----------------------------------------------------------------------------------------------------------
