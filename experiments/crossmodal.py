@@ -24,12 +24,14 @@ from PIL import Image
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
+from transformers import AutoTokenizer
 
 from transfer_course import backbones, data, emoji, features, named, records
 from transfer_course.crossmodal import conse, fit_towers, found_often, places
 from transfer_course.files import cache_dir, cached
 from transfer_course.recommendation import text_map
 from transfer_course.tasks import sample_per_class, stratified
+from transfer_course.weights import checked_path
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 SEEDS, TUNING = range(10), (100, 101)
@@ -286,6 +288,13 @@ def letters(texts):
     return normalize(TruncatedSVD(384, random_state=0).fit_transform(counts))
 
 
+def unknown_share(texts):
+    """The share of pieces that are the same to MiniLM, because it has none for them."""
+    split_up = AutoTokenizer.from_pretrained(checked_path("minilm").parent, local_files_only=True)
+    pieces = [p for t in texts for p in split_up.tokenize(t)]
+    return round(pieces.count(split_up.unk_token) / len(pieces), 4)
+
+
 def strongest(learned, asked, target):
     """The strength that is best where the map learns from names of one kind and is asked by names of another, on a fifth of the training things."""
     right = {s: [] for s in STRENGTHS}
@@ -299,6 +308,7 @@ def strongest(learned, asked, target):
 def language_rows():
     z, names, rows = drawings()[0][ARTIST], cldr_names(), []
     read = {language: named.name_vectors(texts) for language, texts in names.items()}
+    unknown = {language: unknown_share(texts) for language, texts in names.items()}
     for language, texts in names.items():
         counted = letters(texts)
         ways = {"its own names": (read[language], read[language]), "English names": (read["English"], read[language]), "its own names, letters counted": (counted, counted)}
@@ -313,7 +323,7 @@ def language_rows():
             rows.append(dict(language=language, learned=way, strength=best, top5=found))
             if way == "its own names": rows.append(dict(language=language, learned="another's name", strength=best, top5=wrong))
         print(language, *(np.mean(r["top5"]).round(3) for r in rows[-4:]), flush=True)
-    return dict(languages=rows)
+    return dict(languages=rows, unknown=unknown)
 
 
 # --- two towers --------------------------------------------------------------------------------------------------------
