@@ -170,12 +170,12 @@ def rmse(model, x, y): return round(float(np.sqrt(np.mean((model.predict(x) - y)
 
 
 def by_skada(xs, xt):
-    """The weights of two published methods, by the library skada, which standardises nothing: kernel mean matching and KLIEP, its width by its own cross-validation."""
+    """The weights of two published methods, by the library skada, which standardises nothing: kernel mean matching as the library has it and smoothed by its kernel, and KLIEP, its width by its own cross-validation."""
     from skada import KLIEPReweightAdapter, KMMReweightAdapter
     sklearn.set_config(enable_metadata_routing=False)  # skada switches it on for the whole process
     x = StandardScaler().fit_transform(np.r_[xs, xt])
     domain = np.r_[np.ones(len(xs), int), -np.ones(len(xt), int)]
-    ways = {"KMM": KMMReweightAdapter(), "KLIEP": KLIEPReweightAdapter(gamma=[0.1, 0.3, 1.0, 3.0, 10.0])}
+    ways = {"KMM": KMMReweightAdapter(), "KMM, smoothed": KMMReweightAdapter(smooth_weights=True), "KLIEP": KLIEPReweightAdapter(gamma=[0.1, 0.3, 1.0, 3.0, 10.0], random_state=0)}
     return {name: np.asarray(way.fit(x, sample_domain=domain).compute_weights(x, sample_domain=domain))[:len(xs)] for name, way in ways.items()}
 
 

@@ -68,19 +68,13 @@ def main():
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many minutes; call again to go on")
     end = time.time() + 60 * parser.parse_args().minutes
 
-    def until(f):
-        def run(**config):
-            if time.time() > end: raise SystemExit("time is up: call again to go on")
-            return f(**config)
-        return run
-
     path = RESULTS / "forgetting_rates.json"
-    if not path.exists(): records.sweep("forgetting_rates", [dict(recipe=r, lr=lr) for r in RATES for lr in RATES[r]], until(tried), seed=100, labels=16, steps=STEPS)
+    if not path.exists(): records.sweep("forgetting_rates", [dict(recipe=r, lr=lr) for r in RATES for lr in RATES[r]], tried, seed=100, labels=16, steps=STEPS, until=end)
     found = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["rows"])
     lr = found.groupby(["recipe", "lr"]).score.mean().unstack().idxmax(axis=1).to_dict()
     plan = [dict(recipe="one rate", seed=i, lr=lr["one rate"]) for i in SEEDS]
     if lr["gradual unfreezing"] != 3e-4: plan += [dict(recipe="gradual unfreezing", seed=i, lr=lr["gradual unfreezing"]) for i in SEEDS]
-    records.sweep("forgetting", plan, until(forgetting), seeds=list(SEEDS), steps=STEPS, rates=lr, precision="bf16")
+    records.sweep("forgetting", plan, forgetting, seeds=list(SEEDS), steps=STEPS, rates=lr, precision="bf16", until=end)
 
 
 if __name__ == "__main__":

@@ -61,19 +61,13 @@ def main():
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many minutes; call again to go on")
     end = time.time() + 60 * parser.parse_args().minutes
 
-    def until(f):
-        def run(**config):
-            if time.time() > end: raise SystemExit("time is up: call again to go on")
-            return f(**config)
-        return run
-
     grid = [dict(lr=lr, epochs=e) for lr in RATES for e in EPOCHS]
-    records.sweep("language_all_rates", grid, until(tried), seed=100, labels=LABELS, precision="bf16")
+    records.sweep("language_all_rates", grid, tried, seed=100, labels=LABELS, precision="bf16", until=end)
     rows = json.loads((RESULTS / "language_all_rates.json").read_text(encoding="utf-8"))["rows"]
     best = max(rows, key=lambda r: r["score"])
     chosen = dict(lr=best["lr"], epochs=best["epochs"])
     plan = [dict(method=m, seed=s, **(chosen if m == "fine-tuned" else {})) for s in SEEDS for m in ("TF-IDF", "frozen + probe", "fine-tuned")]
-    records.sweep("language_all", plan, until(run_one), seeds=list(SEEDS), labels=LABELS, chosen=chosen, precision="bf16")
+    records.sweep("language_all", plan, run_one, seeds=list(SEEDS), labels=LABELS, chosen=chosen, precision="bf16", until=end)
 
 
 if __name__ == "__main__":

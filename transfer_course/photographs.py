@@ -31,6 +31,11 @@ def photo(name):
                                 f"({file}): install {package} again")
     return np.array(Image.open(path).convert("RGB"))
 
+@lru_cache
+def grey(name):
+    "The photograph in grey, uint8 H×W×1."
+    return photo(name).mean(2, keepdims=True).astype(np.uint8)
+
 # %% ../nbs/workbench/11-photographs.ipynb #c78125e8
 def photographs():
     """The colour photographs by name, as uint8 3×H×W tensors.

@@ -7,6 +7,7 @@ __all__ = ['PACKAGES', 'environment', 'write_result', 'Log', 'sweep']
 
 # %% ../nbs/workbench/35-records.ipynb #35000002
 import json
+import math
 import platform
 import time
 from dataclasses import dataclass, field
@@ -98,12 +99,16 @@ def sweep(
     configs,  # list of dicts: the settings of every row
     run_one,  # function of one of them (as keyword arguments) -> dict of measurements
     folder="nbs/results", # where results are kept
+    until=math.inf, # the time (as of time.time()) after which no row is begun
     **facts): # what else the result should say
-    "Measure what is missing, with seconds, and write the result. Returns its path."
+    """Measure what is missing, with seconds, and write the result. Returns its path.
+
+    SystemExit when the time is up: the next call goes on."""
     part = Path(folder) / f"{name}.rows.part"
     rows = kept_rows(part, configs)
     left = [c for c in configs if config_key(c) not in rows]
     for config in tqdm(left, initial=len(rows), total=len(configs)):
+        if time.time() > until: raise SystemExit("time is up: call again to go on")
         rows[config_key(config)] = timed(run_one, config)
         write_whole(part, "".join(json.dumps(r) + "\n" for r in rows.values()))
     found = [flat_row(rows[config_key(c)]) for c in configs]

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from .data import load
 from .door import Count, Kind, Number, OneOf, Seed, door, is_whole
-from .photographs import boxes, patches, photo
+from .photographs import boxes, grey, patches
 
 # %% ../nbs/workbench/45-shortcuts.ipynb #b05ef0e5
 PLACES = ["grass", "brick"]
@@ -44,9 +44,8 @@ def _behind(places, part, rng):
     found = np.empty((len(places), 64, 64), np.uint8)
     for k, name in enumerate(PLACES):
         photograph, *parts = boxes("materials")[name]
-        grey = photo(photograph).mean(2, keepdims=True).astype(np.uint8)
-        here = np.flatnonzero(places == k)
-        found[here] = patches(grey, parts[part == "test"], len(here), 64, rng)[..., 0]
+        here, own = np.flatnonzero(places == k), parts[part == "test"]
+        found[here] = patches(grey(photograph), own, len(here), 64, rng)[..., 0]
     return torch.from_numpy(found)
 
 def _in_front(pair, y, part, rng):

@@ -115,7 +115,7 @@ def n_leep(
     z = PCA(0.8, svd_solver="full").fit_transform(z.astype(float))
     mixture = GaussianMixture(len(np.unique(y)), covariance_type="diag",
                               reg_covar=1e-3, max_iter=50, random_state=seed)
-    z = z / z[:, 0].std() # reg_covar shall mean the same for all networks
+    z = z / (z[:, 0].std() or 1) # reg_covar shall mean the same for all networks
     return leep(mixture.fit(z).predict_proba(z), y)
 
 # %% ../nbs/14-transferability.ipynb #14000015
