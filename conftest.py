@@ -28,6 +28,7 @@ try:
 except ImportError:  # a plain `pytest tests` without nbval
     IPyNbCell = ()
 
+KERNELS = Path(__file__).parent / "tests" / "kernels.py"
 COMPARED = {"data", "stdout", "text/plain", "ename", "evalue"}
 ROOMS = ("workbench", "checks", "programs", "homework")
 NUMBER = re.compile(r"([-−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(\s?%)?")
@@ -75,6 +76,16 @@ def execute(kernel, source, allow_stdin=None):
 
 
 if IPyNbCell: RunningKernel.execute_cell_input = execute
+
+
+def pytest_configure(config):
+    """In a worker on Linux kernels are forked from one process that has loaded PyTorch: see tests/kernels.py. FRESH_KERNELS=1: each is a Python of its own."""
+    if os.environ.get("FRESH_KERNELS") or not (IPyNbCell and hasattr(config, "workerinput") and sys.platform == "linux" and KERNELS.exists()): return
+    from importlib.util import module_from_spec, spec_from_file_location
+    spec = spec_from_file_location("course_kernels", KERNELS)
+    kernels = module_from_spec(spec)
+    spec.loader.exec_module(kernels)
+    config.add_cleanup(kernels.fork_kernels())
 
 
 def pytest_collection_modifyitems(config, items):

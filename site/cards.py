@@ -1,4 +1,4 @@
-"""After the pages are made: every page names the site's own picture for links to it. Quarto would take the first of the page."""
+"""After the pages are made: every page names the site's own picture for links to it, where Quarto takes the first of the page; and the search is put in order."""
 import os
 import re
 from html import escape
@@ -24,4 +24,7 @@ def main(out):
         if "og:image" in html: page.write_text(with_card(html, site), encoding="utf-8")
 
 
-if __name__ == "__main__": main(ROOT / "_site")
+if __name__ == "__main__":
+    import finding
+    main(ROOT / "_site")
+    finding.main(ROOT / "_site")

@@ -4,6 +4,7 @@ First nbdev's own filter. Then the title becomes front matter; a line of links c
 lesson uses them first; widgets, which need a kernel and a server elsewhere, go; pictures in flipbooks are packed tighter; links to this
 site's own address become links between its files. What was made is kept in .site/ until the notebook changes.
 """
+import ast
 import base64
 import io
 import json
@@ -19,7 +20,7 @@ import yaml
 ROOT = Path(os.environ.get("QUARTO_PROJECT_DIR") or Path(__file__).resolve().parent.parent)
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from links import links, up  # noqa: E402
-from shared import PROMISE, card, glossary, kept, label, lessons, notebooks, read, text  # noqa: E402
+from shared import PROMISE, build_key, card, glossary, kept, label, lessons, notebooks, read, text  # noqa: E402
 from words import Linker  # noqa: E402
 
 OWN = re.compile(r"https://transfer-course\.github\.io/transfer_course/nbs/((?:\w+/)?)(\d\d)-(\w+)\.html(?:#([\w.]+))?")
@@ -46,7 +47,7 @@ def relative(source, path):
     def near(m):
         to = ROOT / "nbs" / f"{m[1]}{m[2]}-{m[3]}.ipynb"
         module = read(to).module if m[4] and to.exists() else ""
-        return f"{up(path)}../api/{module}.qmd#{m[4]}" if module else f"{up(path)}{m[1]}{m[2]}-{m[3]}.ipynb"
+        return f"{up(path)}../api/{module}.qmd#{m[4]}" if module and (ROOT / "api" / f"{module}.qmd").exists() else f"{up(path)}{m[1]}{m[2]}-{m[3]}.ipynb"
     return OWN.sub(near, source)
 
 
@@ -106,6 +107,15 @@ def clean(output, source):
     return output
 
 
+def folded(source):
+    """A cell of imports alone, folded: a lesson begins with its first run."""
+    bare = re.sub(r"^#\|.*$", "", source, flags=re.M)
+    try: lines = ast.parse(bare).body
+    except SyntaxError: return source
+    only = lines and all(isinstance(line, (ast.Import, ast.ImportFrom)) for line in lines)
+    return f'#| code-fold: true\n#| code-summary: "Imports"\n{source}' if only else source
+
+
 def shown(cell):
     """Is there anything to show?"""
     return bool(text(cell.get("source", "")).strip() or cell.get("outputs"))
@@ -123,7 +133,7 @@ def filtered(nb):
     linked = Linker(glossary(ROOT), path.stem[:2]) if path in lessons(ROOT) else str
     nb["metadata"].pop("widgets", None)
     for cell in nb["cells"]:
-        if cell["cell_type"] == "code": cell["source"] = quoted(text(cell["source"]))
+        if cell["cell_type"] == "code": cell["source"] = folded(quoted(text(cell["source"])))
         if path and cell["cell_type"] == "markdown": cell["source"] = relative(text(cell.get("source", "")), path)
         if cell["cell_type"] == "code": cell["outputs"] = [o for o in (clean(o, text(cell["source"])) for o in cell.get("outputs", [])) if o]
     nb["cells"] = [c for c in nb["cells"] if shown(c) and not text(c["source"]).startswith("<!-- WARNING: THIS FILE WAS AUTOGEN")]
@@ -148,6 +158,26 @@ def shown_as(source):
         return json.dumps(filtered(nb), ensure_ascii=False)
     found = re.search(r"#\|\s*default_exp\s+([\w.]+)", source) or re.search(r'"# ([\w ]+)', source)
     return kept(ROOT, re.sub(r"\W+", "_", found[1] if found else "notebook"), source, make)
+
+
+def shown_of(path): return shown_as(path.read_text(encoding="utf-8"))
+
+
+def fill():
+    """Every notebook, by all cores, into .site/: a builder that asks for one after the other, each in a process of its own, finds them there."""
+    from concurrent.futures import ProcessPoolExecutor
+    with ProcessPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for _ in pool.map(shown_of, sorted(notebooks(ROOT), key=lambda p: -p.stat().st_size)): pass
+    if os.environ.get("QUARTO_PROJECT_DIR"): touched(ROOT / ".site" / "made-by")
+
+
+def touched(stamp):
+    """Quarto keeps what the filter made until the notebook's time changes: so that changes when the filter, or what it reads, has changed."""
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == build_key(ROOT): return
+    try:
+        for path in notebooks(ROOT): path.touch()
+        stamp.write_text(build_key(ROOT), encoding="utf-8")
+    except OSError: pass  # a folder that must not be written in
 
 
 if __name__ == "__main__": print(shown_as(sys.stdin.read()))

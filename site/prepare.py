@@ -293,9 +293,14 @@ def modules():
     return found
 
 
+def listed():
+    """The modules that list something for users: these have a page."""
+    return [m for m in modules() if public(m)]
+
+
 def again(module):
     """A line on what the module hands on, with links to where it is described."""
-    known = {m.name: {n.name for n, _ in public(m)} for m in modules()}
+    known = {m.name: {n.name for n, _ in public(m)} for m in listed()}
     links = [f"[`{name}`]({home}.qmd#{name})" for name, home in borrowed(module).items() if name in known.get(home, ())]
     return f"It hands on, from other rooms: {', '.join(links)}." if links else ""
 
@@ -356,13 +361,13 @@ def api():
     """api/NAME.qmd for every module, and api/index.qmd."""
     sources = "".join(f.read_text(encoding="utf-8") for f in sorted((ROOT / "transfer_course").rglob("*.py")))
     body, shelves = [], {}
-    for module in modules():
+    for module in listed():
         write(f"api/{module.name}.qmd", kept(ROOT, f"api-{module.name}", sources + module.book.read_text(encoding="utf-8"), partial(api_page, module)))
         shelves.setdefault(shelf(module), []).extend(index_of(module))
     for name in SHELVES: body += [f"## {name}", *shelves[name]] if shelves.get(name) else []
     top = head("Functions", "Every public function of the package, with its parameters, its source and its lesson", "toc-depth: 3")
     write("api/index.qmd", "\n\n".join([top, "What a notebook builds becomes a module of the same name: lessons first, then what they stand on.", *body]) + "\n")
-    for old in set((ROOT / "api").glob("*.qmd")) - {ROOT / "api" / f"{m.name}.qmd" for m in modules()} - {ROOT / "api" / "index.qmd"}: old.unlink()
+    for old in set((ROOT / "api").glob("*.qmd")) - {ROOT / "api" / f"{m.name}.qmd" for m in listed()} - {ROOT / "api" / "index.qmd"}: old.unlink()
 
 
 # --- the references -----------------------------------------------------------------------------------------------------
@@ -429,6 +434,8 @@ def main():
     references()
     glossary()
     sidebar()
+    from filter import fill
+    fill()
 
 
 if __name__ == "__main__": main()

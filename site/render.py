@@ -17,10 +17,11 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import cards  # noqa: E402
+import finding  # noqa: E402
 from shared import notebooks, place  # noqa: E402
 
 # What smalldocs says it leaves to Quarto, or does otherwise
-EXPECTED = r"^(execute\.enabled|unknown key (lang|website\.image-alt)|format\.html\.(highlight-style|html-math-method|respect-user-color-scheme)|theme site/)|repo-actions is not read"
+EXPECTED = r"^(execute\.enabled|unknown key (lang|language|website\.image-alt)|format\.html\.(highlight-style|html-math-method|respect-user-color-scheme)|theme site/)|repo-actions is not read"
 
 
 def copy_sources(work):
@@ -36,12 +37,12 @@ def copy_sources(work):
 
 
 def filter_notebooks(work):
-    """What `site/filter.py` makes of each notebook, in one process."""
-    from filter import shown_as
+    """What `site/filter.py` makes of each notebook: `prepare.py` has had it made."""
+    from filter import shown_of
     for path in notebooks(ROOT):
         to = work / "nbs" / place(path)
         to.parent.mkdir(exist_ok=True)
-        to.write_text(shown_as(path.read_text(encoding="utf-8")), encoding="utf-8")
+        to.write_text(shown_of(path), encoding="utf-8")
 
 
 def mathml(html):
@@ -71,6 +72,7 @@ def finish(site):
         if not (ROOT / page.relative_to(site)).with_suffix(".ipynb").exists(): html = without_actions(html)
         page.write_text(html, encoding="utf-8")
     cards.main(site)
+    finding.main(site)
     for sheet in site.rglob("*.css"):
         css = sheet.read_text(encoding="utf-8")
         sheet.write_text(re.sub(r'@import\s+url\(\s*["\']?https?://[^)]*\)\s*;?', "", css), encoding="utf-8")

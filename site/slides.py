@@ -248,7 +248,7 @@ START = """
 document.body.classList.add("measured");
 for (const box of document.querySelectorAll(".fit")) {
   const slide = box.closest("section"), room = HEIGHT - box.offsetTop - 24;
-  const most = slide.classList.contains("flipbook") ? 1.8 : slide.classList.contains("table") ? 1.3 : 1;
+  const most = slide.classList.contains("flipbook") ? 1.8 : slide.classList.contains("table") ? 1.7 : 1;
   const wide = Math.max(1, ...[...box.querySelectorAll("table, pre, img, .flipbook")].map(part => part.scrollWidth));
   const high = Math.max(...[...box.children].map(part => part.offsetTop + part.offsetHeight - box.offsetTop));
   const scale = Math.min(most, room / high, Math.max(1, WIDTH * 0.98 / wide), WIDTH / box.scrollWidth);

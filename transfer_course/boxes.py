@@ -133,5 +133,6 @@ def _draw_box(ax, left, top, right, low, name):
     ax.plot(x, y, color="black", linewidth=2.5)
     ax.plot(x, y, color=COLOURS[0], linewidth=1.3)
     if not name: return
-    ax.text(left, top - 1, name, fontsize=8, color="black", va="bottom",
+    at, va = (top - 1, "bottom") if top > 9 else (top + 1, "top") # never outside
+    ax.text(left, at, name, fontsize=8, color="black", va=va,
             bbox=dict(facecolor=COLOURS[0], edgecolor="none", pad=0.6))

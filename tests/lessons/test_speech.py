@@ -73,6 +73,19 @@ def test_the_clips_are_what_the_card_says(clips):
     assert len(sounds.sentences()) == 36
 
 
+def test_every_clip_is_a_sound():
+    """No silence, nothing cut off at the top, no long pause inside, a length that fits, and no clip twice: words, syllables, sentences."""
+    waves, table, card = sounds._read()
+    assert len(waves) == len({w.tobytes() for w in waves}) == 652
+    for wave, (_, _, word, n) in zip(waves, table):
+        sentence = 10 <= word < 30
+        rate = 16000 if sentence else 8000
+        assert len(wave) == n and (1.5 if sentence else 0.2) < n / rate < (3.5 if sentence else 0.7)
+        assert 0.9 < np.abs(wave).max() < 0.95 and np.abs(wave.mean()) < 0.02 and wave.std() > 0.08
+        loud = np.flatnonzero(np.abs(wave) > 0.01)
+        assert max(loud[0], np.diff(loud).max(), n - loud[-1]) < 0.25 * rate  # a comma
+
+
 def test_a_part_of_the_clips(clips):
     some = clips[(clips.table.accent == "German").to_numpy()]
     assert len(some) == 80 and set(some.table.accent) == {"German"}

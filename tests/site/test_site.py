@@ -25,11 +25,13 @@ bs4 = pytest.importorskip("bs4", reason="beautifulsoup4 comes with nbconvert, an
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 180_000  # milliseconds, for a machine that is busy with other tests
 CODE = {"index.html", "nbs/01-learning_curves.html"}  # where axe looks at every word of the code too: it takes seconds a page
-ROWS = 8  # of a table, that axe looks at: the others look the same
+ROWS = 4  # of a table, that axe looks at: the others look the same
 LIMIT = 3_000_000  # bytes of a page with its pictures
 sys.path.insert(0, str(ROOT / "site"))
+import shared  # noqa: E402
 from filter import quoted  # noqa: E402
-from prepare import PATHS, SHELVES, groups, is_property, kinds, letter, modules, parameters_of, patched, public  # noqa: E402
+from filter import touched as touch  # noqa: E402
+from prepare import PATHS, SHELVES, groups, is_property, kinds, letter, listed, modules, parameters_of, patched, public  # noqa: E402
 from shared import anchor, citations, cited, kept, label, lessons, notebooks, place, read, reading, room, title  # noqa: E402
 from words import Linker  # noqa: E402
 
@@ -73,7 +75,8 @@ def test_every_notebook_and_module_has_its_page(pages):
     assert {f"nbs/{place(p)}".replace(".ipynb", ".html") for p in notebooks(ROOT)} <= set(pages)
     files = {p.relative_to(ROOT / "transfer_course").with_suffix("").as_posix().replace("/", ".") for p in (ROOT / "transfer_course").rglob("*.py")}
     told = {n.removesuffix(".__init__") for n in files if n not in ("__init__", "_modidx", "programs.__init__")} - {"cli", "homework"}  # old addresses
-    assert {f"api/{name}.html" for name in told} <= set(pages) and told == {m.name for m in modules()}
+    assert told == {m.name for m in modules()}
+    assert {n for n in pages if n.startswith("api/")} == {f"api/{m.name}.html" for m in listed()} | {"api/index.html"}
     assert {"index.html", "nbs/glossary.html", "nbs/references.html", "api/index.html"} <= set(pages)
 
 
@@ -187,6 +190,13 @@ def test_lessons_can_be_opened_elsewhere(pages):
         assert "colab.research" in hrefs and "mybinder" in hrefs and "codespaces.new" in hrefs and hrefs.count(path.name) == 3 and f"../api/{path.stem[3:]}.html" in hrefs
 
 
+def test_imports_are_folded(pages):
+    """What a reader sees first of a lesson's code is not a list of imports."""
+    for path in lessons(ROOT):
+        cells = [c for c in pages[f"nbs/{path.stem}.html"].select("main .cell") if re.match(r"\s*(Imports\s*)?(import|from) \w", c.get_text())]
+        assert cells and cells[0].select_one("details.code-fold"), path.name
+
+
 def test_lessons_show_their_code(pages):
     """What a notebook exports is the course: the site shows it."""
     for path in lessons(ROOT):
@@ -205,16 +215,16 @@ def test_formulas_need_no_script(pages):
 
 
 def test_sidebar_follows_the_rooms(pages):
-    text = " ".join(pages["nbs/workbench/02-course.html"].select_one("#quarto-sidebar").get_text(" ").split())
-    places = [text.index(w) for w in ("Part 1: what transfers", "Part 2:", "Workbench", "Checks of the exercises", "Programs", "Reference")]
+    text = letters(pages["nbs/workbench/02-course.html"].select_one("#quarto-sidebar").get_text(" "))
+    places = [text.index(letters(w)) for w in ("Part 1: what transfers", "Part 2:", "Workbench", "Checks of the exercises", "Programs", "Reference")]
     assert places == sorted(places)
     for path in notebooks(ROOT):
-        if path.stem != "index" and not place(path).startswith("programs/9"): assert label(path).partition(":")[0] in text, path.name
+        if path.stem != "index" and not place(path).startswith("programs/9"): assert letters(label(path).partition(":")[0]) in text, path.name
 
 
 def test_functions(pages):
     """What a module lists is on its page; what is exported for other modules alone is not."""
-    for module in modules():
+    for module in listed():
         soup = pages[f"api/{module.name}.html"]
         for node in module.tree.body:
             if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or patched(node): continue
@@ -227,9 +237,9 @@ def test_functions_are_grouped(pages):
     soup = pages["api/index.html"]
     shown = [h.get_text().strip() for h in soup.select("main h2")]
     assert shown == [name for name in SHELVES if name in shown] and len(shown) >= 4
-    listed = [a["href"].partition(".html")[0] for a in soup.select("main h3 a[href]") if not a["href"].startswith("#")]
-    assert len(set(listed)) == len(listed) and set(listed) == {m.name for m in modules() if public(m)}
-    for module in filter(public, modules()):
+    heads = [Path(a["href"]).name.partition(".html")[0] for a in soup.select("main h3 a[href]") if not a["href"].startswith("#")]
+    assert len(set(heads)) == len(heads) and set(heads) == {m.name for m in listed()}
+    for module in listed():
         parts = [h.get_text().strip() for h in pages[f"api/{module.name}.html"].select("main h2")]
         names = [name for name, _ in groups(module)] + ["Kinds of arguments"] * bool(kinds(module))
         assert parts == names or len(names) == 1, module.name
@@ -309,12 +319,22 @@ def test_words_are_linked_once_and_where_they_are_words():
     assert "(glossary.qmd#auc \"What 'AUC' is.\"){.term}" in Linker(SAMPLE, "07")("AUC")
 
 
+LINKED = {"a", "code", "pre", "math", "script", "style", "h1", "h2", "h3", "h4", "h5", "h6", "summary", "header"}
+AROUND = {"cell", "lesson-links", "elsewhere", "description"}  # classes
+
+
+def prose_of(tag):
+    """The texts below a tag that are no link, code, heading or formula; bold and slanted ones between marks: a term of which a part stands in bold is not one."""
+    for part in tag.children:
+        if type(part) is bs4.NavigableString: yield part
+        elif isinstance(part, bs4.Tag) and part.name not in LINKED and not AROUND & set(part.get("class", [])):
+            mark = ["|"] if part.name in ("strong", "em") else []
+            yield from [*mark, *prose_of(part), *mark]
+
+
 def bare_words(soup):
     """The words of a lesson's prose that are no link, code, heading or formula."""
-    main = bs4.BeautifulSoup(str(soup.select_one("main")), "html.parser")
-    for t in main.select("a, code, pre, math, script, style, h1, h2, h3, h4, h5, h6, summary, .cell, .lesson-links, .elsewhere, header, .description"): t.decompose()
-    for t in main.select("strong, em"): t.insert_before("|"), t.insert_after("|")  # a term of which a part stands in bold is not one
-    return " ".join(main.get_text(" ").split())
+    return " ".join(" ".join(prose_of(soup.select_one("main"))).split())
 
 
 @pytest.mark.parametrize("path", lessons(ROOT), ids=lambda p: p.stem)
@@ -338,6 +358,23 @@ def test_what_is_kept_is_made_again_when_it_changes(tmp_path):
         return text
     assert [kept(tmp_path, "page", t, lambda t=t: make(t)) for t in ("a", "a", "b", "b")] == ["a", "a", "b", "b"]
     assert made == ["a", "b"] and len(list((tmp_path / ".site").iterdir())) == 1
+
+
+def test_quarto_hears_of_a_changed_filter(tmp_path, monkeypatch):
+    """It asks for the time of a notebook alone."""
+    for folder in ("site", "nbs", ".site"): (tmp_path / folder).mkdir()
+    book, stamp = tmp_path / "nbs" / "01-a.ipynb", tmp_path / ".site" / "made-by"
+    book.write_text('{"cells": []}')
+    monkeypatch.setattr("filter.ROOT", tmp_path)
+    def touched():
+        os.utime(book, (1, 1))
+        shared.build_key.cache_clear()
+        touch(stamp)
+        return book.stat().st_mtime > 1
+    assert [touched(), touched()] == [True, False]
+    (tmp_path / "site" / "filter.py").write_text("x = 1")
+    assert [touched(), touched()] == [True, False]
+    shared.build_key.cache_clear()
 
 
 # --- in a browser -----------------------------------------------------------------------------------------------------------
@@ -387,11 +424,16 @@ def kind(name):
     return f"{folder}/" if folder and file != "index.html" else name
 
 
-# What says the same many times: the colours of code, and rows of a table
+# What says the same many times: the colours of code, rows of a table, letters of a formula
 FEWER = """rows => {
     for (const code of document.querySelectorAll("pre code")) code.textContent = code.textContent;
     for (const row of document.querySelectorAll(`main tbody tr:nth-child(n+${rows + 1})`)) row.remove();
+    [...document.querySelectorAll("main math")].slice(rows).forEach(math => math.replaceChildren());
 }"""
+
+# Of which elements is a page made: tag, classes, names of attributes, does it say something, and what is it inside of?
+SHAPES = """() => [...new Set([...document.querySelectorAll("main *:not(pre *, math *, svg *)")].map(e => [e.tagName, [...e.classList].sort(),
+    e.getAttributeNames().filter(a => !a.startsWith("data-") && !["id", "href", "src", "title", "style", "class"].includes(a)).sort(), !!e.textContent.trim(), e.parentElement.tagName].join("|")))]"""
 
 
 def faults(axe, page, name, whole):
@@ -404,6 +446,15 @@ def faults(axe, page, name, whole):
             if v["impact"] in ("serious", "critical") for n in v["nodes"][:3]]
 
 
+def is_new(page, name, shapes):
+    """Does axe have to look at it? At each lesson, at the first page of a kind, and where something stands that stood on no page before; what differs in words
+    alone is looked at by `test_names_of_links_and_fields`."""
+    made = {f"{name.partition('/')[0]}: {shape}" for shape in page.evaluate(SHAPES)}
+    new = made - shapes
+    shapes |= made
+    return kind(name) == "lesson" or bool(new)
+
+
 def visit(page, address, name, axe, whole, seen):
     """One page, seen narrow and wide: adds to seen, {what: [what is wrong]}"""
     def wrong(what, *said): seen[what] += [f"{name}: {w}" for w in said]
@@ -411,15 +462,19 @@ def visit(page, address, name, axe, whole, seen):
     page.goto(address + name, wait_until="load")
     wrong("narrow", *overflow(page))
     if (size := page.evaluate("parseFloat(getComputedStyle(document.querySelector('main')).fontSize)")) < 14: wrong("narrow", f"{size} px letters")
+    books, new = page.query_selector_all(".flipbook"), is_new(page, name, seen["shapes"])
+    if not books and not new: return
     page.set_viewport_size({"width": 1280, "height": 900})
-    for box in page.query_selector_all(".flipbook"): wrong("flipbooks", *moves(page, box))
-    if axe: wrong("axe", *faults(axe, page, name, whole))
+    for box in books: wrong("flipbooks", *moves(page, box))
+    if axe and new:
+        wrong("axe", *faults(axe, page, name, whole))
+        seen["axe saw"].append(name)
 
 
 @pytest.fixture(scope="module")
 def visits(browser, address, pages):
     axe = __import__("axe_playwright_python.sync_playwright", fromlist=["Axe"]).Axe() if find_spec("axe_playwright_python") else None
-    seen = {"console": [], "elsewhere": [], "narrow": [], "axe": [], "flipbooks": [], "axe ran": axe is not None}
+    seen = {"console": [], "elsewhere": [], "narrow": [], "axe": [], "flipbooks": [], "axe ran": axe is not None, "axe saw": [], "shapes": set()}
     context = browser.new_context(viewport={"width": 375, "height": 800}, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE)
     page, kinds = context.new_page(), set()
@@ -440,6 +495,23 @@ def test_in_a_browser(visits, what): assert not visits[what], visits[what][:20]
 def test_axe(visits):
     if not visits["axe ran"]: pytest.skip("axe needs the package axe-playwright-python: pip install -e '.[dev]'")
     assert not visits["axe"], visits["axe"][:20]
+    assert {f"nbs/{p.stem}.html" for p in lessons(ROOT)} < set(visits["axe saw"])
+
+
+def test_names_of_links_and_fields(pages):
+    """On every page, by its words: what axe would say of a link, a button or a field without a name, and of two things with one id."""
+    wrong = []
+    for name, soup in pages.items():
+        for t in soup.select("a[href], button"):
+            said = t.get_text(strip=True) or t.get("aria-label") or t.get("title") or any(i.get("alt") for i in t.find_all("img"))
+            if not said and t.get("aria-hidden") != "true" and t.get("tabindex") != "-1": wrong.append(f"{name}: no words: {str(t)[:100]}")
+        labelled = {t.get("for") for t in soup.find_all("label")}
+        wrong += [f"{name}: no label: {str(t)[:100]}" for t in soup.select("main input:not([type=hidden]), main select")
+                  if not (t.get("aria-label") or t.get("aria-labelledby") or t.get("title") or t.get("id") in labelled or t.find_parent("label"))]
+        ids = [t["id"] for t in soup.body.find_all(id=True)]
+        wrong += [f"{name}: twice: {i}" for i in {i for i in ids if ids.count(i) > 1}] if len(ids) != len(set(ids)) else []
+        if not soup.html.get("lang") or not soup.title.get_text(strip=True): wrong.append(f"{name}: no language or title")
+    assert not wrong, wrong[:20]
 
 
 def test_there_are_flipbooks(pages): assert sum(len(s.select(".flipbook")) for s in pages.values()) >= 5
@@ -486,14 +558,31 @@ def test_dark_theme(browser, address):
     context.close()
 
 
+def test_search_knows_the_words(site):
+    """Each word of the glossary that has a lesson leads to it."""
+    words = yaml.safe_load((ROOT / "nbs" / "glossary.yml").read_text(encoding="utf-8"))
+    index, at = json.loads((site / "search.json").read_text(encoding="utf-8")), {p.stem[:2]: p for p in lessons(ROOT)}
+    leads = {e["section"]: e["href"] for e in index if e["objectID"].startswith("term-")}
+    assert leads == {w["term"]: f"nbs/{at[w['lesson']].stem}.html" for w in words if w["lesson"] in at}
+    assert not {e["href"].partition("#")[0] for e in index if e["href"].endswith(".html")} - {p.relative_to(site).as_posix() for p in site.rglob("*.html")}
+
+
+FOUND = '#quarto-search-results a[href*=".html"], .smalldocs-search-results a[href*=".html"], .aa-Panel a[href*=".html"]'
+
+
 def test_search(browser, address):
-    """A word leads to its lesson, without a server elsewhere."""
+    """A word leads to its lesson, before any function, without a server elsewhere."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(PATIENCE)
-    page.goto(address + "index.html")
-    page.locator("#quarto-search input").first.click()
-    page.keyboard.type("gabor filter")
-    page.locator('.smalldocs-search-results a[href*="02-gabor"], .aa-Panel a[href*="02-gabor"]').first.click()
+    for word, lesson in {"linear probe": "03-features", "negative transfer": "01-|15-|07-", "gabor filter": "02-gabor"}.items():
+        page.goto(address + "index.html")
+        page.locator("#quarto-search input").first.click()
+        page.keyboard.type(word)
+        first = page.locator(FOUND).first
+        first.wait_for()
+        page.wait_for_timeout(1000)  # it searches after every letter
+        assert re.search(rf"nbs/({lesson})", first.get_attribute("href")), (word, first.get_attribute("href"))
+    first.click()
     page.wait_for_url("**/nbs/02-gabor.html*")
     page.close()
 

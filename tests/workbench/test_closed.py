@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 import tempfile
+import traceback
 import warnings
 from pathlib import Path
 
@@ -214,20 +215,21 @@ def test_what_could_be_meant(f, name, words):
 
 # --- a folder that a teacher filled for a class ---------------------------------------------------------------------------
 
+def refuse(*args, **kwargs): raise AssertionError("this was computed anew")
+
+
 @pytest.fixture
 def filled(home, monkeypatch):
     """A shared folder with the features of six pictures and an array; the student's own folder is empty."""
     net = backbones.course_net()
     want = features.extract(net, X).clone(), files.cached("numbers", lambda: {"n": np.arange(3)})["n"]
+    features.extract(net, X), files.cached("numbers", refuse)  # read once, so that all of Python that reading needs is loaded: it may lie where others may not look
     shared = home.rename(home.with_name("shared"))
     for path in shared.rglob("*"): path.chmod(0o755 if path.is_dir() else 0o644)
     home.mkdir()
     home.chmod(0o777)
     monkeypatch.setenv("TRANSFER_COURSE_SHARED", str(shared))
     return shared, net, want
-
-
-def refuse(*args, **kwargs): raise AssertionError("this was computed anew")
 
 
 def test_what_a_class_shares_is_read(filled, home, somebody_else, monkeypatch):
@@ -274,6 +276,73 @@ def test_a_class_of_three_users(filled, home):
             finally: os.seteuid(0)
         assert not list((own / "features").glob("*.npy"))
     assert not list(shared.rglob("solved.json")) and len(list(home.rglob("solved.json"))) == 3
+
+
+def as_user(uid, gate, work):
+    """Run `work` in a process of its own that is this user for good, once all ends of a pipe for writing are closed. -> its number"""
+    if pid := os.fork(): return pid
+    try:
+        os.close(gate[1])
+        os.read(gate[0], 1)
+        os.umask(0o022)
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+        torch.set_num_threads(1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    os._exit(code)
+
+
+def students(home, uids, work):
+    """Each of the users does its work in a folder of its own, all at the same moment. -> how their processes ended"""
+    gate = os.pipe()
+    def mine(uid): return lambda: (os.environ.update(TRANSFER_COURSE_HOME=str(home / str(uid))), work(uid))
+    for uid in uids:
+        (home / str(uid)).mkdir(mode=0o700)
+        os.chown(home / str(uid), uid, uid)
+    pids = [as_user(uid, gate, mine(uid)) for uid in uids]
+    os.close(gate[1])
+    ends = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    os.close(gate[0])
+    return ends
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can start processes of other users")
+def test_three_users_at_the_same_moment(filled, home):
+    """Three processes with user ids of their own, no rights, and the usual umask: what is shared is read, what is missing is made by each, nobody changes anything of
+    another; who writes there all the same is refused by the system."""
+    shared, net, (z, n) = filled
+    before = {p: (p.stat().st_mtime_ns, p.stat().st_uid) for p in shared.rglob("*")}
+    def work(uid):
+        assert os.getuid() == os.geteuid() == uid
+        assert torch.equal(features.extract(net, X), z) and files.cached("numbers", refuse)["n"].tolist() == n.tolist()
+        features.extract(net, X[:4])
+        checks.remember(checks.Report("01-1", True, ""))
+        for there in (shared / "features", home / str(61001 if uid != 61001 else 61002)):
+            with pytest.raises(PermissionError): (there / "mine").touch()
+    assert students(home, (61001, 61002, 61003), work) == [0, 0, 0]
+    assert {p: (p.stat().st_mtime_ns, p.stat().st_uid) for p in shared.rglob("*")} == before
+    for uid in (61001, 61002, 61003):
+        made = list((home / str(uid)).rglob("*"))
+        assert {p.stat().st_uid for p in made} == {uid} and sum(p.suffix == ".npy" for p in made) == 1 and home / str(uid) / "solved.json" in made
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can start processes of other users")
+def test_what_a_user_may_not_would_be_seen(filled, home, capfd):
+    """The test above fails where the folder can't be read."""
+    shared, net, _ = filled
+    (shared / "features").chmod(0o700)
+    def work(uid):
+        with pytest.MonkeyPatch.context() as m:
+            m.setattr("transfer_course.cache.stream", refuse)
+            features.extract(net, X)
+    assert students(home, (61001,), work) == [1] and "computed anew" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("named", ["shared", "'/srv/course'"])

@@ -71,6 +71,21 @@ def test_the_experiment_takes_them(tmp_path, monkeypatch):
     assert today.about("tiny", None)["millions"] > 0 and today.about("resnet50.a1_in1k", "why")["gap"] == "why"
 
 
+def test_the_cell_of_lesson_13_runs(x, tmp_path, monkeypatch):
+    """As it stands there, with a tiny network in place of the one that has to be fetched."""
+    import nbformat
+
+    from transfer_course import features, image_text
+    monkeypatch.setenv("TRANSFER_COURSE_HOME", str(tmp_path))
+    cells = nbformat.read(ROOT / "nbs" / "13-crossmodal.ipynb", 4).cells
+    cell, = [c.source for c in cells if c.cell_type == "code" and "from_transformers" in c.source]
+    model = made("CLIP")
+    monkeypatch.setattr(image_text, "from_transformers", lambda name: (model, image_tower(model), tokenize))
+    here = dict(features=features, pictures=x, WORDS=["a cup", "a leaf", "a cat"])
+    exec(cell, here)
+    assert here["scores"].shape == (4, 3)
+
+
 def test_a_network_that_can_not_be_fetched_is_a_gap(monkeypatch):
     today = experiment()
     def offline(name): raise OSError("no connection")
