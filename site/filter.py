@@ -78,9 +78,15 @@ def quoted(source):
     return re.sub(r"^(#\|\s*fig-alt:\s*)(.+)$", words, source, flags=re.M)
 
 
+def in_one_line(source):
+    """A cell whose words of its picture, which may be folded over several lines (`fig-alt: >`), stand in one: nbdev looks at each line alone."""
+    def joined(m): return f"#| fig-alt: {json.dumps(' '.join(line[2:].strip() for line in m[1].splitlines()), ensure_ascii=False)}\n"
+    return re.sub(r"^#\|\s*fig-alt: *>-? *\n((?:#\| {3}.*(?:\n|\Z))+)", joined, source, flags=re.M)
+
+
 def words_of(source):
     """What a cell says of its picture."""
-    found = re.search(r"^#\|\s*fig-alt:\s*(.+)$", source, re.M)
+    found = re.search(r"^#\|\s*fig-alt:\s*(.+)$", in_one_line(source), re.M)
     return str(yaml.safe_load(found[1])) if found else ""
 
 
@@ -154,7 +160,10 @@ def shown_as(source):
     """The text of a notebook -> the text of the one to show."""
     def make():
         from nbdev.cli import nbdev_filter
-        with redirect_stdout(sys.stderr): nb = json.loads(nbdev_filter(nb_txt=source, printit=False))
+        whole = json.loads(source)
+        for cell in whole["cells"]:
+            if cell["cell_type"] == "code": cell["source"] = in_one_line(text(cell["source"]))
+        with redirect_stdout(sys.stderr): nb = json.loads(nbdev_filter(nb_txt=json.dumps(whole, ensure_ascii=False), printit=False))
         return json.dumps(filtered(nb), ensure_ascii=False)
     found = re.search(r"#\|\s*default_exp\s+([\w.]+)", source) or re.search(r'"# ([\w ]+)', source)
     return kept(ROOT, re.sub(r"\W+", "_", found[1] if found else "notebook"), source, make)
