@@ -154,9 +154,12 @@ def small(seed):
 
 
 def measure(name, configs, run):
+    "The rows of a sweep. What an earlier call has measured is not measured again."
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"emoji_artists_{name}.json"
-    if path.exists() and len(rows := json.loads(path.read_text())["rows"]) == len(configs): return rows
+    if path.exists():
+        rows = json.loads(path.read_text())["rows"]
+        if len(rows) == len(configs) and all(c.items() <= r.items() for c, r in zip(configs, rows)): return rows
     return json.loads(records.sweep(path.stem, configs, run, folder=FOLDER).read_text())["rows"]
 
 
