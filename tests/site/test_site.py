@@ -29,7 +29,7 @@ ROWS = 4  # of a table, that axe looks at: the others look the same
 LIMIT = 3_000_000  # bytes of a page with its pictures
 sys.path.insert(0, str(ROOT / "site"))
 import shared  # noqa: E402
-from filter import quoted  # noqa: E402
+from filter import quoted, words_of  # noqa: E402
 from filter import touched as touch  # noqa: E402
 from prepare import PATHS, SHELVES, groups, is_property, kinds, letter, listed, modules, parameters_of, patched, public  # noqa: E402
 from shared import anchor, citations, cited, kept, label, lessons, notebooks, place, read, reading, room, title  # noqa: E402
@@ -165,7 +165,7 @@ def is_diagram(path):
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown" and any(re.search("[─→►│]", drawn) for drawn in re.findall(r"^```\s*\n(.*?)^```", source, re.M | re.S)): return True
-        if cell["cell_type"] == "code" and re.search(r"^#\|\s*fig-alt:.*(diagram|boxes|columns of dots)", source, re.M | re.I): return True
+        if cell["cell_type"] == "code" and re.search("diagram|boxes|columns of dots", words_of(source), re.I): return True
         if cell["cell_type"] == "markdown" and re.search(r"^## ", source, re.M): return False
 
 
