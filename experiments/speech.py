@@ -362,13 +362,18 @@ def spectrograms():
     return mel.reshape(len(mel), 80, 50, 2).mean(3).clamp(-1, 1.5).add(1).mul(102).round().byte()[:, None]
 
 
-def picture_task(seed, tuning):
+def picture_draw(seed, tuning=False):
+    "The places of ten recordings of each digit to learn from, and of three hundred others."
     y, number = column("people", "word"), column("people", "number")
     rng = np.random.default_rng(seed)
     rows = np.flatnonzero(number >= 20 if tuning else number < 20)
     train = drawn(rng, rows, y, 10)
-    test = rng.permutation(np.setdiff1d(rows, train))[:300]
-    x, y = spectrograms(), torch.from_numpy(y)
+    return train, rng.permutation(np.setdiff1d(rows, train))[:300]
+
+
+def picture_task(seed, tuning):
+    train, test = picture_draw(seed, tuning)
+    x, y = spectrograms(), torch.from_numpy(column("people", "word"))
     return tasks.Task("spectrograms", x[train], y[train], x[test], y[test], list("0123456789"))
 
 
@@ -397,11 +402,7 @@ def frozen_run(stage, strength, seed, tuning=False):
 
 def heard_run(arm, setting, seed):
     """Whisper or MFCC on the same draws."""
-    rng, y, number = np.random.default_rng(seed), column("people", "word"), column("people", "number")
-    rows = np.flatnonzero(number < 20)
-    train = drawn(rng, rows, y, 10)
-    test = rng.permutation(np.setdiff1d(rows, train))[:300]
-    return right(vectors("people", arm, *setting[:2]), y, train, test, setting[2])
+    return right(vectors("people", arm, *setting[:2]), column("people", "word"), *picture_draw(seed), setting[2])
 
 
 def picture_rows():
