@@ -40,8 +40,9 @@ SIZE, ARTIST = 128, "openmoji"
 
 
 def share(found, k): return round(float((found <= k).mean()), 4)
-def scored(found): return {f"top{k}": share(found, k) for k in (1, 5)} | dict(median=float(np.median(found)))
-def short(found): return {k: share(found, int(k[3:])) for k in ("top1", "top5", "top10")}
+def tops(found, *ks): return {f"top{k}": share(found, k) for k in ks}
+def scored(found): return tops(found, 1, 5) | dict(median=float(np.median(found)))
+def short(found): return tops(found, 1, 5, 10)
 def centred(z, mean): return normalize(z - mean)
 
 
@@ -60,20 +61,20 @@ def split(seed, n=1000, test=0.2):
     return order[:cut], order[cut:]
 
 
-def guessed(source, target, train, new, strength, shuffle=None):
-    """Where the new ones of the source should lie among those of the target."""
+def guessed(source, target, train, new, strength, shuffle=None, asked=None):
+    """Where the new ones of the source should lie among those of the target; `asked`: the new ones are asked by these in place of the source's."""
     given = train if shuffle is None else np.random.default_rng(shuffle).permutation(train)
-    return normalize(text_map(source[given], target[train], strength)(source[new]))
+    return normalize(text_map(source[given], target[train], strength)((source if asked is None else asked)[new]))
 
 
-def chosen(source, target, n=1000, turned=False):
+def chosen(source, target, n=1000, turned=False, asked=None):
     """The strength that is best on a fifth of the training things of two further splits; `turned`: each of the target looks for its source."""
     right = {s: [] for s in STRENGTHS}
     for seed in TUNING:
         train, _ = split(seed, n)
         fit, valid = train[:len(train) * 4 // 5], train[len(train) * 4 // 5:]
         for s in STRENGTHS:
-            scores = guessed(source, target, fit, valid, s) @ normalize(target[valid]).T
+            scores = guessed(source, target, fit, valid, s, asked=asked) @ normalize(target[valid]).T
             right[s].append((places(scores.T if turned else scores) <= 5).mean())
     return max(STRENGTHS, key=lambda s: np.mean(right[s]))
 
@@ -295,16 +296,6 @@ def unknown_share(texts):
     return round(pieces.count(split_up.unk_token) / len(pieces), 4)
 
 
-def strongest(learned, asked, target):
-    """The strength that is best where the map learns from names of one kind and is asked by names of another, on a fifth of the training things."""
-    right = {s: [] for s in STRENGTHS}
-    for seed in TUNING:
-        train, _ = split(seed, len(target))
-        fit, valid = train[:len(train) * 4 // 5], train[len(train) * 4 // 5:]
-        for s in STRENGTHS: right[s].append((places(normalize(text_map(learned[fit], target[fit], s)(asked[valid])) @ normalize(target[valid]).T) <= 5).mean())
-    return max(STRENGTHS, key=lambda s: np.mean(right[s]))
-
-
 def language_rows():
     z, names, rows = drawings()[0][ARTIST], cldr_names(), []
     read = {language: named.name_vectors(texts) for language, texts in names.items()}
@@ -313,13 +304,12 @@ def language_rows():
         counted = letters(texts)
         ways = {"its own names": (read[language], read[language]), "English names": (read["English"], read[language]), "its own names, letters counted": (counted, counted)}
         for way, (learned, asked) in ways.items():
-            best, found, wrong = strongest(learned, asked, z), [], []
+            best, found, wrong = chosen(learned, z, len(z), asked=asked), [], []
             for seed in range(5):
                 train, new = split(seed, len(z))
                 target = normalize(z[new])
-                found.append(share(places(normalize(text_map(learned[train], z[train], best)(asked[new])) @ target.T), 5))
-                other = np.random.default_rng(seed).permutation(train)
-                wrong.append(share(places(normalize(text_map(learned[other], z[train], best)(asked[new])) @ target.T), 5))
+                for shares, shuffle in ((found, None), (wrong, seed)):
+                    shares.append(share(places(guessed(learned, z, train, new, best, shuffle, asked) @ target.T), 5))
             rows.append(dict(language=language, learned=way, strength=best, top5=found))
             if way == "its own names": rows.append(dict(language=language, learned="another's name", strength=best, top5=wrong))
         print(language, *(np.mean(r["top5"]).round(3) for r in rows[-4:]), flush=True)
@@ -334,15 +324,12 @@ def tensors():
     return {a: wide(v) for a, v in z.items()}, wide(texts["name"])
 
 
-def five_ten(found): return {f"top{k}": share(found, k) for k in (5, 10)}
-
-
 def towers_run(train, new, seed, artists=(ARTIST,), **how):
     z, t = tensors()
     x = torch.cat([z[a][train] for a in artists])
     towers = fit_towers(x, t[train].repeat(len(artists), 1), seed=seed, **how)
     with torch.no_grad(): u, v = (part.double().numpy() for part in towers(z[ARTIST][new], t[new]))
-    return five_ten(places(u @ v.T))
+    return tops(places(u @ v.T), 5, 10)
 
 
 GRID = [dict(dropout=d, temperature=s) for d, s in ((0.0, 0.07), (0.3, 0.07), (0.5, 0.07), (0.7, 0.07), (0.8, 0.07), (0.7, 0.2), (0.7, 0.03), (0.5, 0.2))]
@@ -367,7 +354,7 @@ def towers(found):
     for seed in sorted(set(range(5)) - {r["seed"] for r in rows}):
         train, new = split(seed, n)
         guess = guessed(texts["name"], z[ARTIST], train, new, strength) @ normalize(z[ARTIST][new]).T
-        more = [dict(way="ridge", seed=seed, **five_ten(places(guess.T)))]
+        more = [dict(way="ridge", seed=seed, **tops(places(guess.T), 5, 10))]
         more += [dict(way=way, seed=seed, **towers_run(train, new, seed, **(best | how))) for way, how in WAYS.items()]
         more += [dict(way=f"{few} things", seed=seed, **towers_run(train[:few], new, seed, **best)) for few in (122, 243, 486)]
         more.append(dict(way="three artists", seed=seed, **towers_run(train, new, seed, artists=tuple(z), **best)))

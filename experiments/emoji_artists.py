@@ -11,7 +11,7 @@ is looked at, except where the name of the way says so.
 slice: a small part of it, which lesson 07 runs again.
 """
 import json
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -30,15 +30,15 @@ NETS, PROBES = ("coursenet", "efficientnet_lite0"), ("probe, top", "probe, earli
 
 # --- looks: the same drawings, two questions ------------------------------------------------------------------------------
 
-@lru_cache(None)
+@cache
 def group_of(): return torch.tensor([emoji.GROUPS.index(g) for g in emoji.things().group])
 
 
-@lru_cache(None)
+@cache
 def drawings(size): return {a: data.resized(emoji.pictures(a), size) for a in ARTISTS}
 
 
-@lru_cache(None)
+@cache
 def asked(question, size):
     "A task about the drawings; half of the things are for the test, whoever drew them."
     learn, test = stratified(group_of(), 0.5, 0, "test", emoji.GROUPS)
@@ -54,7 +54,7 @@ def asked(question, size):
 def network(name): return backbones.load(name, size=None if name == "coursenet" else 64)
 
 
-@lru_cache(None)
+@cache
 def seen(name, artist):
     "Features of every stage of all things as one artist draws them."
     net, x = network(name), drawings(32 if name == "coursenet" else 64)[artist]
@@ -102,7 +102,7 @@ def filtered(x):
 HOW = {"": lambda x: x, "grey": grey, "filtered": filtered}
 
 
-@lru_cache(None)
+@cache
 def features(artist, how=""):
     path = FOLDER / f"emoji_artists_{artist}_{how or 'plain'}.npy"
     if not path.exists():
@@ -148,15 +148,18 @@ def small(seed):
     "What the lesson runs again: ten things of each group to learn from, ten for the test, at one penalty."
     y = group_of().numpy()
     rows = np.concatenate([np.random.default_rng(seed).permutation(np.flatnonzero(y == k))[:20] for k in range(len(emoji.GROUPS))])
-    fit, test = rows[np.arange(len(rows)) % 2 == 0], rows[np.arange(len(rows)) % 2 == 1]
+    fit, test = rows[::2], rows[1::2]
     probe = one_probe(features("twemoji")[fit], y[fit], 0.1)
     return {a: round(float(probe.score(features(a)[test], y[test])), 4) for a in ARTISTS}
 
 
 def measure(name, configs, run):
+    "The rows of a sweep. What an earlier call has measured is not measured again."
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"emoji_artists_{name}.json"
-    if path.exists() and len(rows := json.loads(path.read_text())["rows"]) == len(configs): return rows
+    if path.exists():
+        rows = json.loads(path.read_text())["rows"]
+        if len(rows) == len(configs) and all(c.items() <= r.items() for c, r in zip(configs, rows)): return rows
     return json.loads(records.sweep(path.stem, configs, run, folder=FOLDER).read_text())["rows"]
 
 

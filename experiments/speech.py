@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.signal import resample_poly
 from scipy.special import stdtrit
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import nn
@@ -205,7 +204,7 @@ def robot_rows():
 
 # --- robots teach: other robots, other men ----------------------------------------------------------------------------------
 
-PARTITIONS, MEN = range(5), 6
+PARTITIONS = range(5)
 
 
 @lru_cache(maxsize=2)
@@ -256,37 +255,14 @@ def voice_rows(chosen):
     leads = {f"Whisper − {a}, {by}, {'standardised' if each else 'plain'}": both_ways(d["Whisper", by, each] - d[a, by, each])
              for a in ("MFCC", "log-mel", "untrained") for by in ("robots", "people") for each in (False, True)}
     gains = {"each speaker standardised": both_ways(d["Whisper", "robots", True] - W), "settings chosen on people": both_ways(d["Whisper", "people", False] - W)}
-    return dict(rows=rows, leads=leads, gains=gains, whisper=both_ways(W), men=sorted(set(column("people", "speaker"))), settings=chosen)
+    return dict(rows=rows, leads=leads, gains=gains, men=sorted(set(column("people", "speaker"))))
 
 
-SAME = {"0": "zero", "to": "two", "too": "two", "for": "four", "ate": "eight", "won": "one"}  # sound alike
-
-
-def listened(rows):
-    """What the whole Whisper writes down for each English digit of the robots, in an order drawn by chance; the first are in `rows`. One more row at a time."""
-    robots, net = clips("robots"), whisper.load()
-    words = robots.card["words"]["en"].split()
-    english = np.flatnonzero(robots.table.accent.isin(["American", "Scottish", "Caribbean"]))
-    for i in np.random.default_rng(0).permutation(english)[len(rows):]:
-        row = robots.table.iloc[i]
-        text = whisper.transcribe(net, resample_poly(robots.waves[i], 2, 1), most=8)  # who writes more is wrong already
-        plain = " ".join(SAME.get(w, w) for w in whisper.plain_words(text))
-        yield dict(accent=row.accent, speaker=row.speaker, said=words[row.word], heard=text, right=plain == words[row.word])
-
-
-def voices_main(path):
-    found = json.loads(path.read_text()) if path.exists() else {}
-    found.pop("environment", None)
-    chosen = {k: (v[0], v[1], v[2]) for k, v in json.loads(Path("nbs/results/speech.json").read_text())["robots_settings"].items()}
-    if "rows" not in found:
-        start = time.perf_counter()
-        found |= voice_rows(chosen) | dict(seconds=round(time.perf_counter() - start, 1))
-        records.write_result("speech_voices", found)
-    kept = found.setdefault("listened", [])
-    for row in listened(kept):
-        kept.append(row)
-        if len(kept) % 10 == 0: records.write_result("speech_voices", found)
-    records.write_result("speech_voices", found)
+def voices_main():
+    start = time.perf_counter()
+    chosen = {k: tuple(v) for k, v in json.loads(Path("nbs/results/speech.json").read_text())["robots_settings"].items()}
+    found = voice_rows(chosen)
+    records.write_result("speech_voices", found | dict(seconds=round(time.perf_counter() - start, 1)))
 
 
 # --- what and who, layer by layer -----------------------------------------------------------------------------------------
@@ -377,7 +353,7 @@ def finetune_rows():
 
 # --- pictures of sounds -----------------------------------------------------------------------------------------------------
 
-PICTURE_RATES, PICTURE_EPOCHS = (1e-3, 3e-3, 1e-2, 3e-2), 40  # 12 epochs: worse at each rate
+PICTURE_RATES, PICTURE_EPOCHS = (1e-3, 3e-3, 1e-2, 3e-2), 40
 
 
 def spectrograms():
@@ -386,13 +362,18 @@ def spectrograms():
     return mel.reshape(len(mel), 80, 50, 2).mean(3).clamp(-1, 1.5).add(1).mul(102).round().byte()[:, None]
 
 
-def picture_task(seed, tuning):
+def picture_draw(seed, tuning=False):
+    "The places of ten recordings of each digit to learn from, and of three hundred others."
     y, number = column("people", "word"), column("people", "number")
     rng = np.random.default_rng(seed)
     rows = np.flatnonzero(number >= 20 if tuning else number < 20)
     train = drawn(rng, rows, y, 10)
-    test = rng.permutation(np.setdiff1d(rows, train))[:300]
-    x, y = spectrograms(), torch.from_numpy(y)
+    return train, rng.permutation(np.setdiff1d(rows, train))[:300]
+
+
+def picture_task(seed, tuning):
+    train, test = picture_draw(seed, tuning)
+    x, y = spectrograms(), torch.from_numpy(column("people", "word"))
     return tasks.Task("spectrograms", x[train], y[train], x[test], y[test], list("0123456789"))
 
 
@@ -421,11 +402,7 @@ def frozen_run(stage, strength, seed, tuning=False):
 
 def heard_run(arm, setting, seed):
     """Whisper or MFCC on the same draws."""
-    rng, y, number = np.random.default_rng(seed), column("people", "word"), column("people", "number")
-    rows = np.flatnonzero(number < 20)
-    train = drawn(rng, rows, y, 10)
-    test = rng.permutation(np.setdiff1d(rows, train))[:300]
-    return right(vectors("people", arm, *setting[:2]), y, train, test, setting[2])
+    return right(vectors("people", arm, *setting[:2]), column("people", "word"), *picture_draw(seed), setting[2])
 
 
 def picture_rows():
@@ -497,7 +474,7 @@ if __name__ == "__main__":
     args = parser.parse_args()
     ARCHIVE = args.archive
     torch.set_num_threads(1)
-    if args.voices: raise SystemExit(voices_main(Path("nbs/results/speech_voices.json")))
+    if args.voices: raise SystemExit(voices_main())
     part, before = cache_dir() / "speech.part.json", Path("nbs/results/speech.json")
     found = json.loads(part.read_text()) if part.exists() else {}
     parts = {"known": known_rows, "newcomer": newcomer_rows, "languages": language_rows, "tones": tone_rows, "robots": robot_rows, "layers": layer_rows, "sentences": sentence_rows, "vowels": vowel_rows,

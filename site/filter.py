@@ -24,6 +24,7 @@ from shared import PROMISE, build_key, card, glossary, kept, label, lessons, not
 from words import Linker  # noqa: E402
 
 OWN = re.compile(r"https://transfer-course\.github\.io/transfer_course/nbs/((?:\w+/)?)(\d\d)-(\w+)\.html(?:#([\w.]+))?")
+FIG_ALT = re.compile(r"^(#\|\s*fig-alt:\s*)(.+)$", re.M)
 SHOWN = ("text/html", "text/plain", "text/markdown", "text/latex")
 
 
@@ -72,22 +73,22 @@ def pack_html(html):
     return html
 
 
-def quoted(source):
-    """A cell with the words of its picture in quotes: a colon in them would end Quarto's run."""
-    def words(m): return m[1] + (m[2] if m[2][0] in "\"'" else json.dumps(m[2].strip(), ensure_ascii=False))
-    return re.sub(r"^(#\|\s*fig-alt:\s*)(.+)$", words, source, flags=re.M)
-
-
 def in_one_line(source):
     """A cell whose words of its picture, which may be folded over several lines (`fig-alt: >`), stand in one: nbdev looks at each line alone."""
     def joined(m): return f"#| fig-alt: {json.dumps(' '.join(line[2:].strip() for line in m[1].splitlines()), ensure_ascii=False)}\n"
     return re.sub(r"^#\|\s*fig-alt: *>-? *\n((?:#\| {3}.*(?:\n|\Z))+)", joined, source, flags=re.M)
 
 
+def quoted(source):
+    """A cell with the words of its picture in quotes: a colon in them would end Quarto's run."""
+    def words(m): return m[1] + (m[2] if m[2][0] in "\"'" else json.dumps(m[2].strip(), ensure_ascii=False))
+    return FIG_ALT.sub(words, in_one_line(source))
+
+
 def words_of(source):
     """What a cell says of its picture."""
-    found = re.search(r"^#\|\s*fig-alt:\s*(.+)$", in_one_line(source), re.M)
-    return str(yaml.safe_load(found[1])) if found else ""
+    found = FIG_ALT.search(quoted(source))
+    return yaml.safe_load(found[2]) if found else ""
 
 
 def figure(png, source):

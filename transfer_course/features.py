@@ -41,7 +41,10 @@ FURTHER = dict(least=1e-5, most=100.) # where the best is the last of them
 SCALERS = {"common": CommonScaler, "each": StandardScaler}
 
 @one_thread
-def one_probe(z, y, C, scale="common"):
+def one_probe(
+    z, y,   # features N×D and labels N
+    C,      # how weakly it is regularised: the larger, the weaker
+    scale="common"): # "common": one factor for all features; "each": one per feature
     "Scaled features and logistic regression, fitted on one thread."
     probe = make_pipeline(SCALERS[scale](), LogisticRegression(C=C, max_iter=2000))
     return probe.fit(z, y)

@@ -1,15 +1,11 @@
 """Forked kernels are what fresh ones are: see tests/kernels.py."""
 import sys
 import time
-from pathlib import Path
 
+import kernels
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import kernels  # noqa: E402
-
-sys.path.pop(0)
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux alone")
 
 

@@ -158,7 +158,6 @@ def test_the_rate_is_the_best_of_the_tuning_draw(way):
     assert len({r["rate"] for r in tried}) >= 3 and {r["rate"] for r in rows if r["seed"] != tuning} == {best["rate"]}
 
 
-def test_other_orders_are_the_same_examples():
-    """Three draws of examples or more, each in eight orders."""
+def test_each_draw_was_shown_in_eight_orders():
     orders = [r for r in STORED if r["part"] == "order"]
     assert len({r["draw"] for r in orders}) >= 3 and all({r["order"] for r in orders if r["draw"] == d} == set(range(8)) for d in {r["draw"] for r in orders})

@@ -29,7 +29,7 @@ ROWS = 4  # of a table, that axe looks at: the others look the same
 LIMIT = 3_000_000  # bytes of a page with its pictures
 sys.path.insert(0, str(ROOT / "site"))
 import shared  # noqa: E402
-from filter import in_one_line, quoted  # noqa: E402
+from filter import quoted, words_of  # noqa: E402
 from filter import touched as touch  # noqa: E402
 from prepare import PATHS, SHELVES, groups, is_property, kinds, letter, listed, modules, parameters_of, patched, public  # noqa: E402
 from shared import anchor, citations, cited, kept, label, lessons, notebooks, place, read, reading, room, title  # noqa: E402
@@ -125,7 +125,7 @@ def test_every_picture_is_told_in_words(pages):
 def test_words_of_pictures_are_yaml():
     """Quarto reads the options of a cell as YAML, and stops at a colon in a sentence without quotes."""
     cells = [c for p in notebooks(ROOT) for c in json.loads(p.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
-    options = [m for c in cells for m in re.findall(r"^#\| *(fig-alt:.+)$", quoted(in_one_line("".join(c["source"]))), re.M)]
+    options = [m for c in cells for m in re.findall(r"^#\| *(fig-alt:.+)$", quoted("".join(c["source"])), re.M)]
     assert len(options) > 20 and all(isinstance(yaml.safe_load(o)["fig-alt"], str) for o in options)
 
 
@@ -163,9 +163,9 @@ def letters(text): return re.sub(r"\W", "", text)  # quotes, dashes and formulas
 def is_diagram(path):
     """Does a lesson show a diagram before its first section: one that is drawn in characters, or by code whose words say so?"""
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        source = in_one_line("".join(cell["source"]))
+        source = "".join(cell["source"])
         if cell["cell_type"] == "markdown" and any(re.search("[─→►│]", drawn) for drawn in re.findall(r"^```\s*\n(.*?)^```", source, re.M | re.S)): return True
-        if cell["cell_type"] == "code" and re.search(r"^#\|\s*fig-alt:.*(diagram|boxes|columns of dots)", source, re.M | re.I): return True
+        if cell["cell_type"] == "code" and re.search("diagram|boxes|columns of dots", words_of(source), re.I): return True
         if cell["cell_type"] == "markdown" and re.search(r"^## ", source, re.M): return False
 
 

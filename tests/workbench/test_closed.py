@@ -16,6 +16,8 @@ from transfer_course import backbones, checks, data, downloads, feature_cache, f
 from transfer_course.programs import cli
 
 NOBODY = 65534
+ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+by_root = pytest.mark.skipif(not ROOT, reason="only root can start processes of other users")
 X = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
@@ -38,7 +40,7 @@ def home(monkeypatch):
 @pytest.fixture
 def somebody_else():
     """The rest of the test is run by a user who owns nothing."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0: pytest.skip("only root can become somebody else")
+    if not ROOT: pytest.skip("only root can become somebody else")
     os.seteuid(NOBODY)
     yield
     os.seteuid(0)
@@ -257,27 +259,6 @@ def test_a_damaged_file_of_the_class_is_made_again(filled, home, somebody_else):
     assert torch.equal(features.extract(net, X), z) and list((home / "features").glob("*.npy"))
 
 
-def test_a_class_of_three_users(filled, home):
-    """Each with a user id and a folder of its own: all read the one shared file, and nobody hears a word of Python."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0: pytest.skip("only root can become somebody else")
-    shared, net, (z, _) = filled
-    for uid in (61001, 61002, 61003):
-        own = home / str(uid)
-        own.mkdir()
-        os.chown(own, uid, uid)
-        with pytest.MonkeyPatch.context() as m:
-            m.setenv("TRANSFER_COURSE_HOME", str(own))
-            os.seteuid(uid)
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error")
-                    assert torch.equal(features.extract(net, X), z)
-                checks.remember(checks.Report("01-1", True, ""))
-            finally: os.seteuid(0)
-        assert not list((own / "features").glob("*.npy"))
-    assert not list(shared.rglob("solved.json")) and len(list(home.rglob("solved.json"))) == 3
-
-
 def as_user(uid, gate, work):
     """Run `work` in a process of its own that is this user for good, once all ends of a pipe for writing are closed. -> its number"""
     if pid := os.fork(): return pid
@@ -313,7 +294,7 @@ def students(home, uids, work):
     return ends
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can start processes of other users")
+@by_root
 def test_three_users_at_the_same_moment(filled, home):
     """Three processes with user ids of their own, no rights, and the usual umask: what is shared is read, what is missing is made by each, nobody changes anything of
     another; who writes there all the same is refused by the system."""
@@ -333,7 +314,7 @@ def test_three_users_at_the_same_moment(filled, home):
         assert {p.stat().st_uid for p in made} == {uid} and sum(p.suffix == ".npy" for p in made) == 1 and home / str(uid) / "solved.json" in made
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can start processes of other users")
+@by_root
 def test_what_a_user_may_not_would_be_seen(filled, home, capfd):
     """The test above fails where the folder can't be read."""
     shared, net, _ = filled
