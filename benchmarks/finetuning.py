@@ -1,6 +1,6 @@
 """Full fine-tuning, pictures per second: fine_tune against fastai's fine_tune and transformers' Trainer.
 
-    python benchmarks/finetuning.py [--pictures 1024] [--side 64] [--rounds 3]
+    python benchmarks/finetuning.py [--pictures 1024] [--side 64] [--rounds 9]
 
 The same EfficientNet-Lite0 with all weights free, the same uint8 pictures in memory, batches of 32, one epoch, AdamW. By turns, in one process.
 No side measures accuracy, shows a progress bar, writes a file or clips gradients (Trainer would by default, which costs it time).
@@ -94,7 +94,7 @@ def compare(x, y, rounds, *sides):
 
 
 if __name__ == "__main__":
-    args = arguments(__doc__, pictures=1024, side=64, rounds=3)
+    args = arguments(__doc__, pictures=1024, side=64, rounds=9)
     warnings.simplefilter("ignore")
     others = {"transformers": ("`Trainer` of transformers", trainer), "fastai": ("`fine_tune` of fastai", fastai)}
     found = {name: there(name) for name in others}
