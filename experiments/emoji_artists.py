@@ -10,7 +10,6 @@ artist. Its penalty is chosen on a fifth of the things that it may learn from, d
 is looked at, except where the name of the way says so.
 slice: a small part of it, which lesson 07 runs again.
 """
-import json
 from functools import cache
 
 import numpy as np
@@ -105,6 +104,7 @@ HOW = {"": lambda x: x, "grey": grey, "filtered": filtered}
 @cache
 def features(artist, how=""):
     path = FOLDER / f"emoji_artists_{artist}_{how or 'plain'}.npy"
+    FOLDER.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         net = backbones.load("efficientnet_lite0", size=SIDE)
         np.save(path, batched(net.features, HOW[how](emoji.pictures(artist))).numpy())
@@ -153,14 +153,7 @@ def small(seed):
     return {a: round(float(probe.score(features(a)[test], y[test])), 4) for a in ARTISTS}
 
 
-def measure(name, configs, run):
-    "The rows of a sweep. What an earlier call has measured is not measured again."
-    FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"emoji_artists_{name}.json"
-    if path.exists():
-        rows = json.loads(path.read_text())["rows"]
-        if len(rows) == len(configs) and all(c.items() <= r.items() for c, r in zip(configs, rows)): return rows
-    return json.loads(records.sweep(path.stem, configs, run, folder=FOLDER).read_text())["rows"]
+def measure(name, configs, run): return records.swept(f"emoji_artists_{name}", configs, run, FOLDER)
 
 
 def main():

@@ -11,7 +11,6 @@ of every pair: the other task's own labels, shuffled among the pictures; and the
 `all`: both tasks have 2,000 labels, and every way gets 500 steps.
 """
 import copy
-import json
 import math
 from collections import defaultdict
 from functools import cache
@@ -164,12 +163,7 @@ def arms_with_half():
     return [dict(way="alone", source=s, task=t, other=o, labels=k, steps=STEPS // 2) for s, t, o, k in FEW]
 
 
-def measured(name, configs):
-    """The rows of a part of the experiment; what is there is not measured again."""
-    path = PARTS / f"inductive_fair_{name}.json"
-    PARTS.mkdir(parents=True, exist_ok=True)
-    if not path.exists(): records.sweep(path.stem, configs, run, PARTS)
-    return json.loads(path.read_text(encoding="utf-8"))["rows"]
+def measured(name, configs): return records.swept(f"inductive_fair_{name}", configs, run, PARTS)
 
 
 def arm_of(row, arms):

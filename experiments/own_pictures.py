@@ -8,7 +8,6 @@ The rate and the augmentation of fine-tuning are chosen on the validation parts 
 rate and its neighbours with it; while the best rate is at an edge, the grid grows. Each fine-tuning run keeps its epoch of best validation accuracy, as the probe keeps its best stage and penalty.
 """
 import argparse
-import json
 import tarfile
 import warnings
 import zipfile
@@ -182,14 +181,7 @@ def run(what, **config):
         return WHAT[what](**config)
 
 
-def measure(name, configs):
-    "The rows of a sweep. What an earlier call has measured is not measured again."
-    path = FOLDER / f"own_pictures_{name}.json".replace(" ", "_")
-    if path.exists():
-        rows = json.loads(path.read_text())["rows"]
-        if len(rows) == len(configs) and all(c.items() <= r.items() for c, r in zip(configs, rows)): return rows
-    FOLDER.mkdir(exist_ok=True)
-    return json.loads(records.sweep(path.stem, configs, run, folder=FOLDER).read_text())["rows"]
+def measure(name, configs): return records.swept(f"own_pictures_{name}".replace(" ", "_"), configs, run, FOLDER)
 
 
 def best(rows):

@@ -133,11 +133,7 @@ def run(net, target, labels, strategy, seed, lr):
     return dict(accuracy=round(STRATEGIES[strategy](network(net, target), scenarios.reduced(task, labels, seed), seed, lr), 4))
 
 
-def measured(name, configs, run_one):
-    "The rows of a sweep that is kept in the cache folder."
-    path = KEPT / f"{name}.json"
-    if not path.exists(): records.sweep(name, configs, run_one, folder=KEPT)
-    return json.loads(path.read_text(encoding="utf-8"))["rows"]
+def measured(name, configs, run_one): return records.swept(name, configs, run_one, KEPT)
 
 
 def lite_rates():

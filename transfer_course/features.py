@@ -8,7 +8,7 @@ Docs: https://transfer-course.github.io/transfer_course/nbs/03-features.html.md"
 __all__ = ['CANDIDATES', 'FURTHER', 'SCALERS', 'one_probe', 'linear_probe', 'knn', 'extract', 'extract_stages', 'CommonScaler']
 
 # %% ../nbs/03-features.ipynb #14c98e7f
-from functools import partial
+from functools import cache, partial
 
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -78,11 +78,11 @@ def linear_probe(
     if parts is None or len(C) == len(scales) == 1:
         return one_probe(z, y, C[len(C) // 2], scales[0])
     (z_fit, y_fit, *valid), found = parts, {}
-    score = lambda s, c: one_probe(z_fit, y_fit, c, s).score(*valid)
+    score = cache(lambda s, c: one_probe(z_fit, y_fit, c, s).score(*valid))
     further = FURTHER if tuple(C) == CANDIDATES else {}
     for s in scales:
         best = best_of(partial(score, s), C, **further)
-        found[s, best] = score(s, best) if len(scales) > 1 else 1
+        found[s, best] = score(s, best)
     return one_probe(z, y, *reversed(max(found, key=found.get)))
 
 # %% ../nbs/03-features.ipynb #42599e0d
