@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from contextlib import redirect_stdout
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def packed(png):
     picture = Image.open(io.BytesIO(raw)).convert("RGB")
     tries = [("image/png", raw)]
     for how in ({"lossless": True, "quality": 50}, {"quality": 90}):
-        picture.save(buffer := io.BytesIO(), "WEBP", method=4, **how)
+        picture.save(buffer := io.BytesIO(), "WEBP", method=2, **how)
         tries.append(("image/webp", buffer.getvalue()))
     best = tries[1] if len(tries[1][1]) < 40_000 else min(tries, key=lambda t: len(t[1]))
     return f"data:{best[0]};base64," + base64.b64encode(best[1]).decode()
@@ -157,14 +158,21 @@ def filtered(nb):
     return in_lines(nb)
 
 
+@cache
+def nbdevs_filter():
+    """nbdev's own filter. It looks for its settings once, not for each cell: they don't change while the site is made."""
+    from nbdev import cli, processors
+    processors.get_config = cache(processors.get_config)
+    return cli.nbdev_filter
+
+
 def shown_as(source):
     """The text of a notebook -> the text of the one to show."""
     def make():
-        from nbdev.cli import nbdev_filter
         whole = json.loads(source)
         for cell in whole["cells"]:
             if cell["cell_type"] == "code": cell["source"] = in_one_line(text(cell["source"]))
-        with redirect_stdout(sys.stderr): nb = json.loads(nbdev_filter(nb_txt=json.dumps(whole, ensure_ascii=False), printit=False))
+        with redirect_stdout(sys.stderr): nb = json.loads(nbdevs_filter()(nb_txt=json.dumps(whole, ensure_ascii=False), printit=False))
         return json.dumps(filtered(nb), ensure_ascii=False)
     found = re.search(r"#\|\s*default_exp\s+([\w.]+)", source) or re.search(r'"# ([\w ]+)', source)
     return kept(ROOT, re.sub(r"\W+", "_", found[1] if found else "notebook"), source, make)

@@ -293,15 +293,21 @@ def modules():
     return found
 
 
+@cache
 def listed():
     """The modules that list something for users: these have a page."""
     return [m for m in modules() if public(m)]
 
 
+@cache
+def described():
+    """{module: names that its page describes}"""
+    return {m.name: {n.name for n, _ in public(m)} for m in listed()}
+
+
 def again(module):
     """A line on what the module hands on, with links to where it is described."""
-    known = {m.name: {n.name for n, _ in public(m)} for m in listed()}
-    links = [f"[`{name}`]({home}.qmd#{name})" for name, home in borrowed(module).items() if name in known.get(home, ())]
+    links = [f"[`{name}`]({home}.qmd#{name})" for name, home in borrowed(module).items() if name in described().get(home, ())]
     return f"It hands on, from other rooms: {', '.join(links)}." if links else ""
 
 

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
+from functools import cache
 from html import unescape
 from pathlib import Path
 
@@ -84,8 +85,10 @@ def main(out):
     os.environ.pop("QUARTO_PROJECT_DIR", None)
     try:
         import latex2mathml  # noqa: F401
+        from smalldocs import highlight
         from smalldocs.site import build
     except ImportError as e: sys.exit(f"make site needs Quarto (https://quarto.org) or the Python package {e.name}: pip install -e '.[dev]'")
+    highlight.css_class = cache(highlight.css_class)  # the colour of a word of code: the same for each of its uses
     import prepare
     prepare.main()
     with tempfile.TemporaryDirectory() as folder:
