@@ -16,7 +16,7 @@ from torch import nn
 
 from .backbone import check_stage
 from .door import Kind, OneOf, door
-from .downloads import download
+from .downloads import download, fetch_ahead
 from .files import cache_dir, kept, locked, replacing
 from .textnets import TextBackbone, Tokenize
 from .weights import asset, read_tensors
@@ -264,8 +264,7 @@ def fetch(
     """Bring the files of an original into the cache folder; resumes. -> their paths.
 
     FetchError, one sentence, where there is no network."""
-    ahead = ("; fetch it ahead, where there is a network, with: "
-             f"transfer-course fetch {name}")
+    ahead = fetch_ahead(name)
     return [download(*file, ahead=ahead) for file in original_files(name)]
 
 def assets():

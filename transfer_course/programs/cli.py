@@ -15,12 +15,14 @@ import math
 import os
 import platform
 import sys
+from functools import partial
 from pathlib import Path
 
 from transfer_course.course import (
     OPEN_PARTS,
     UsageError,
     copy_new,
+    fill,
     is_lesson,
     lessons_folder,
     notebooks,
@@ -42,16 +44,9 @@ def copy_lessons(
 
     -> (copied, kept), two lists of names. UsageError for a file or a folder that
     cannot be written."""
-    folder, source = Path(folder), Path(source or lessons_folder())
-    names = [p.relative_to(source).as_posix() for p in lesson_files(source)]
-    try: copied = [n for n in names if copy_new(source / n, folder / n)]
-    except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"FOLDER must be a folder, but {folder} or a part of it "
-                         "is a file: give another name") from None
-    except OSError as e:
-        raise UsageError(f"FOLDER {folder} cannot be written ({e.strerror}): "
-                         "give a folder of your own") from None
-    return copied, [n for n in names if n not in copied]
+    source = Path(source or lessons_folder())
+    return fill(folder, {p.relative_to(source).as_posix(): partial(copy_new, p)
+                         for p in lesson_files(source)})
 
 # %% ../../nbs/programs/00-cli.ipynb #135dbc91
 def python_row():
