@@ -100,7 +100,8 @@ def draw_letters(n, fonts, side, rng, script="latin"):
     if script != "latin": kinds = [partial(noto, script, w) for w in WEIGHTS]
     def one(c):
         kind = kinds[rng.integers(len(kinds))]
-        return glyph(c, kind if script == "latin" else fitting(kind, c, side), side, rng)
+        if script != "latin": kind = fitting(kind, c, side)
+        return glyph(c, kind, side, rng)
     drawn = [one(c) for c in SCRIPTS[script] for _ in range(n)]
     return torch.from_numpy(np.stack(drawn)).reshape(-1, n, 1, side, side)
 
