@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'OPEN_PARTS', 'lessons_folder', 'notebooks', 'is_lesson', 'UsageError', 'copy_new', 'fill', 'result',
-           'renamed', 'renamed_arguments']
+           'stored_picture', 'renamed', 'renamed_arguments']
 
 # %% ../nbs/workbench/02-course.ipynb #98912f7c
 import json
@@ -101,6 +101,13 @@ def result(
     if near: fix = f"did you mean {near[0]!r}?"
     names = textwrap.shorten(", ".join(stored), 200) or "none yet"
     raise ValueError(f"name must be one of {names}, got {name!r}: {fix}")
+
+def stored_picture(
+    name): # such as "emoji"
+    "A picture made with the course, for who lacks the files to draw it: PIL's Image."
+    from PIL import Image # here, not above: few need it
+    places = [p.parent / "images" / f"{name}.png" for p in _result_folders()]
+    return Image.open(next((p for p in places if p.exists()), places[-1]))
 
 # %% ../nbs/workbench/02-course.ipynb #d09791d4
 def renamed(

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from . import emoji, plots
+from .course import stored_picture
 from .door import Count, door, same_length
 from .own_folder import pixels
 
@@ -75,8 +76,9 @@ def heat_over(
 def by_artist(
     things): # places in `emoji.things()`
     "The things as each artist draws them, a row for each, with the licences above."
-    if not emoji.there():
-        return "The drawings are not here; `transfer-course doctor` says why."
+    if lost := emoji.missing():
+        print(lost)
+        return stored_picture("emoji")
     x = torch.cat([emoji.pictures(artist, things) for artist in emoji.ARTISTS])
     titles = [*emoji.things().name[things], *[""] * (len(x) - len(things))]
     licences = " · ".join(emoji.ARTISTS.values())

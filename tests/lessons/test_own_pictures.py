@@ -325,7 +325,7 @@ def checklist(**changed):
     y_test = torch.tensor(n % 2)[test]
     sure = F.one_hot(y_test, 2) * 0.8 + 0.1
     world = dict(np=np, pd=pd, MINE="mine", table=table, y=n % 2, test=test, of_sources=[], baseline=(1.0, 0.9, 1.0), found=np.zeros(90, bool), ece=dict(before=0.2, after=0.1),
-                 task=SimpleNamespace(y_test=y_test), p_file=sure, right=torch.ones(len(test), dtype=bool), ok=torch.ones(len(test), dtype=bool), p_odd=torch.full((20, 2), 0.5),
+                 task=SimpleNamespace(y_test=y_test), p_file=sure, no_onnx="", right=torch.ones(len(test), dtype=bool), ok=torch.ones(len(test), dtype=bool), p_odd=torch.full((20, 2), 0.5),
                  answers=lambda p: p.max(1).values >= 0.8)
     world |= {k: v(world[k]) for k, v in changed.items()}
     cells = [c.source for c in nbformat.read(NOTEBOOK, 4).cells if c.source.startswith("of_class") or "\nof_run = {" in c.source]
@@ -361,6 +361,10 @@ def test_the_checklist_of_a_good_folder_and_run(): assert checklist() == OPEN
 
 @pytest.mark.parametrize("line", BAD)
 def test_each_line_of_the_checklist_can_fail(line): assert checklist(**BAD[line]) == OPEN | {line}
+
+
+def test_without_onnx_no_file_is_right():
+    assert checklist(no_onnx=lambda _: "not installed here", p_file=lambda _: None) == OPEN | {"the ONNX file is as right as its card says"}
 
 
 def test_no_answer_at_all_is_no_right_answer():
