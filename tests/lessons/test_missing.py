@@ -190,7 +190,7 @@ def test_lesson_11_shows_the_stored_pictures(hide):
 def test_lesson_19_hands_on_without_onnx(hide, tmp_path):
     hide("onnxruntime")
     found, names = run_cells("19", ["no_onnx = engines"])
-    assert found["no_onnx = engines"][1] == engines.missing("onnxruntime") and "p_file" not in names
+    assert found["no_onnx = engines"][1] == engines.missing("onnx", "onnxscript", "onnxruntime") and "p_file" not in names
 
 
 def test_lesson_20_says_that_the_network_is_missing(hide):
