@@ -107,5 +107,5 @@ $(STAMP): settings.ini setup.py pyproject.toml constraints.txt
 	$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install -e ".[dev]" -c constraints.txt
 	$(RUN) -m pip install --no-deps --only-binary :all: $(WHEELS) -c constraints.txt || \
-	    echo "Some files of lessons 10, 11, 13 and 20 are missing; the lessons say which, and show stored results: transfer-course doctor"
+	    echo "Some files of lessons 05, 06, 07, 10, 11, 13 and 20 are missing; the lessons say which, and show stored results: transfer-course doctor"
 	@touch $@

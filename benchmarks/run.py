@@ -37,7 +37,8 @@ LIBRARIES = ("torch", "timm", "scikit-learn", "numpy", "accelerate", "transforme
 HEAD = """# Speed, side by side
 
 Written by `make benchmarks`; not edited by hand. Both sides of a line run on the same machine, in the same run, on {threads} threads. The number is a ratio:
-the median of the rounds, with the least and the largest.
+the median of the rounds' ratios, with the least and the largest. The notes under the table give the median of each side by itself, so their quotient need not
+agree with it to the last digit.
 
 | what | against | measured | to reach | reached |
 |---|---|---|---|---|

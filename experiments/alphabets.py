@@ -4,7 +4,7 @@
 
 Needs the package manimgx-fonts, whose Noto Sans fonts draw the letters.
 labels (06): three labels per class of Georgian, Thai and Tamil letters, with the budget of lesson 06, 250 steps of 32 pictures in all: alone; in turn,
-half of the steps after Latin letters or after digits, which have all their labels; the same after Latin letters whose labels were shuffled; and alone
+half of the steps after Latin letters, after digits or after grey patches of materials, which have all their labels; the same after Latin letters whose labels were shuffled; and alone
 with half of the steps. Each way has a rate of its own, one for the three alphabets, the best of at least five on validation pictures with two seeds that
 are not used again; where the best one lies at an edge of what was tried, one more is tried there. The first task has its own, chosen likewise on itself.
 pictures (08): 64 unlabelled letters and SimCLR, from scratch and after SimCLR on MNIST, with the settings of lesson 08; and from scratch for as many
@@ -25,7 +25,7 @@ from transfer_course.files import cache_dir
 from transfer_course.small import shared_net
 
 SCRIPTS, SEEDS, TUNING, LABELS = ("georgian", "thai", "tamil"), range(5), (100, 101), 3
-FIRST = {"Latin letters": "letters", "Latin letters, shuffled labels": "letters", "digits": "mnist_5k"}
+FIRST = {"Latin letters": "letters", "Latin letters, shuffled labels": "letters", "digits": "mnist_5k", "grey materials": "materials"}
 WAYS = ["alone", "alone, half the steps", *(f"after {name}" for name in FIRST)]
 FOLDER = cache_dir() / "results"
 

@@ -5,7 +5,7 @@
 Settings (how strongly a head is held at its start; the C of a probe; the rate of fine-tuning) are chosen on draws of their own, the same number of values for every way; never on test rows.
 """
 import argparse
-import json
+import shutil
 import time
 from functools import partial
 
@@ -228,6 +228,15 @@ def steps():
     return todo, cases | {f"fine {s}": (fine_tuned_rows, s, (0, 1), 0.95) for s in SHORT_SEEDS}
 
 
+KEPT = cache_dir() / "bias"  # what is measured so far; gone when the result is written
+
+
+def measured(name, todo, until):
+    """{step: its rows}, and the seconds of all; a step whose rows are there isn't measured again."""
+    found = records.swept(name, [dict(step=step) for step in todo], lambda step: dict(rows=todo[step]()), KEPT, until)
+    return {row["step"]: row["rows"] for row in found}, sum(row["seconds"] for row in found)
+
+
 def table(rows, keys, values):
     """{key: {value: list over seeds}}: short enough to be read."""
     found = {}
@@ -243,23 +252,12 @@ def flat(cells, keys): return [dict(zip(keys, key.split(" | "))) | cell for key,
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=1e6)
-    args, began = parser.parse_args(), time.perf_counter()
-    part = cache_dir() / "bias.part.json"
-    kept = json.loads(part.read_text()) if part.exists() else {"seconds": {}}
+    until = time.time() + 60 * parser.parse_args().minutes
     todo, cases = steps()
-    def measure(name, make):
-        if name in kept: return kept[name]
-        if time.perf_counter() - began > 60 * args.minutes: raise SystemExit(f"time is up before {name}: call again to go on")
-        start = time.perf_counter()
-        kept[name] = make()
-        kept["seconds"][name] = round(time.perf_counter() - start, 1)
-        part.write_text(json.dumps(kept))
-        print(name, kept["seconds"][name], flush=True)
-        return kept[name]
-    for name, make in todo.items(): measure(name, make)
+    kept, seconds = measured("bias_tuning_and_cvs", todo, until)
     tuned = {"01": best_strengths(kept["tuning (0, 1)"] + kept["tuning fine"]), "35": best_strengths(kept["tuning (3, 5)"])}
-    for name, (rows, seed, pair, agree) in cases.items():
-        measure(name, partial(rows, seed, pair, agree, tuned["".join(map(str, pair))]))
+    found, more = measured("bias_shortcuts", {name: partial(rows, seed, pair, agree, tuned["".join(map(str, pair))]) for name, (rows, seed, pair, agree) in cases.items()}, until)
+    kept |= found
     pulls = best_pulls([r for s in TUNING for r in kept[f"cv {s}"]])
     pulls["name and gender words removed"] = pulls["name removed"]
     cvs = [r for s in SEEDS for r in kept[f"cv {s}"]]
@@ -276,5 +274,5 @@ if __name__ == "__main__":
         path=flat(table(paths, keys, ["accuracy", "gap"]), keys), tried=tried, strengths_tried=STRENGTHS, rates_tried=RATES,
         rate=tuned["01"][TUNED_NET, "rate"], epochs=EPOCHS,
         strengths={pair: {" | ".join(k): v for k, v in t.items() if len(k) == 3 and k[0] in NETS} for pair, t in tuned.items()}, shortcuts=short,
-        seconds=round(sum(kept["seconds"].values()))))
-    part.unlink()
+        seconds=round(seconds + more)))
+    shutil.rmtree(KEPT)

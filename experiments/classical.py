@@ -9,7 +9,6 @@ import argparse
 import hashlib
 import json
 import tarfile
-import time
 import warnings
 from functools import lru_cache
 
@@ -237,14 +236,7 @@ if __name__ == "__main__":
     found, part = {}, cache_dir() / "classical.part.json"
     if part.exists(): found = json.loads(part.read_text())
     parts = {"wages": wage_rows, "states": state_rows, "office": lambda: office_rows(args.archive), "digits": digit_rows}
-    seconds = found.pop("seconds", {})
-    for name, make in parts.items():
-        if name in found: continue
-        start = time.perf_counter()
-        found |= make()
-        seconds[name] = round(time.perf_counter() - start, 1)
-        part.write_text(json.dumps(found | {"seconds": seconds}))
-        print(name, seconds[name], flush=True)
-    facts = dict(seeds={"digits": len(SEEDS), "office": OFFICE_DRAWS, "wages": 20, "states": 5}, tuning={"digits": list(STRENGTHS), "draws": list(TUNING)}, seconds=seconds)
+    records.by_parts(part, {name: make for name, make in parts.items() if name not in found}, found)
+    facts = dict(seeds={"digits": len(SEEDS), "office": OFFICE_DRAWS, "wages": 20, "states": 5}, tuning={"digits": list(STRENGTHS), "draws": list(TUNING)})
     records.write_result("classical", facts | found)
     part.unlink()

@@ -28,7 +28,7 @@ from transformers import AutoTokenizer
 
 from transfer_course import backbones, data, emoji, features, named, records
 from transfer_course.crossmodal import conse, fit_towers, found_often, places
-from transfer_course.files import cache_dir, cached
+from transfer_course.files import cache_dir, cached, write_whole
 from transfer_course.recommendation import text_map
 from transfer_course.tasks import sample_per_class, stratified
 from transfer_course.weights import checked_path
@@ -371,16 +371,10 @@ if __name__ == "__main__":
     part, before = cache_dir() / "crossmodal.part.json", Path("nbs/results/crossmodal.json")
     found = json.loads(part.read_text()) if part.exists() else json.loads(before.read_text()) if before.exists() else {}
     seconds = found.setdefault("seconds", {})
-    def keep(): part.write_text(json.dumps(found))
+    def keep(): write_whole(part, json.dumps(found))
     parts = {"rows": rows, "fewer": lambda: fewer(found["strengths"]), "breaks": lambda: breaks(found["strengths"]),
              "pictures": lambda: pictures(args.cifar, args.ants, found["strengths"]), "emoji": emoji_rows, "languages": language_rows, "tried": tower_tried}
-    for name, make in parts.items():
-        if name in seconds or (args.only and name not in args.only): continue
-        start = time.perf_counter()
-        found |= make()
-        seconds[name] = round(time.perf_counter() - start, 1)
-        keep()
-        print(name, seconds[name], flush=True)
+    records.by_parts(part, {name: make for name, make in parts.items() if name not in seconds and name in (args.only or parts)}, found)
     if not args.only or "towers" in args.only:
         start = time.perf_counter()
         for _ in towers(found): keep()

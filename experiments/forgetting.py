@@ -11,33 +11,20 @@ import copy
 import json
 import os
 import time
-from functools import cache
 from pathlib import Path
 
 os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16"
 
 import language as measured  # language.py beside this file
 import pandas as pd
-import torch
 
-from transfer_course import backbones, features, finetuning, language, names_domains, records
-from transfer_course.language import accuracy, extract
+from transfer_course import backbones, finetuning, language, records
+from transfer_course.language import accuracy
 
 RESULTS = Path("nbs/results")
 SEEDS = range(5)
 STEPS = 32
-DOMAINS = ("films", "restaurants", "gadgets")
 RATES = {"one rate": (2e-5, 5e-5, 1e-4), "names": (3e-3,), "gradual unfreezing": (1e-4, 3e-4, 1e-3)}  # names: 3e-4 and 1e-3 are in language_rates.json
-
-
-@cache
-def expert():
-    """MiniLM with a head that tells the three domains apart, and the task: what fine-tuning may forget."""
-    t = language.review_table()
-    parts = {f"{c}_{p}": v for p in ("train", "test") for c, v in dict(x=list(t[t.part == p].text), y=torch.tensor(t[t.part == p].domain.map(DOMAINS.index).to_numpy())).items()}
-    task, model = language.TextTask("domains", **parts, classes=list(DOMAINS)), backbones.load("minilm")
-    model.head = names_domains.as_head(features.linear_probe(extract(model, task.x_train)["layer6"], task.y_train))
-    return model, task, accuracy(model, task)
 
 
 def tune(recipe, few, lr, seed):
@@ -50,7 +37,7 @@ def tune(recipe, few, lr, seed):
 
 def forgetting(recipe, seed, lr):
     """16 labels per class: test accuracy, and the share of the old task that is lost."""
-    old, task, before = expert()
+    old, task, before = measured.expert()
     few = language.reviews().few_shot(16, seed)
     model = tune(recipe, few, lr, seed)
     lost = finetuning.forgetting(model, copy.deepcopy(old.head), task, before)

@@ -194,16 +194,21 @@ def pieces():
 def unread(part): return round(generative.perplexity(net(), pieces()[part]), 2)
 
 
+def reading(seed, lr, ids):
+    """The network after each stretch of READ; the optimizer begins anew with each."""
+    reader = language.add_lora(copy.deepcopy(net()), seed=seed)
+    for k, steps in enumerate(np.diff(READ)): yield generative.read_on(reader, ids, int(steps), lr, seed=10 * seed + k)
+
+
 @half
 def read(seed, lr):
     """Perplexity on what follows in the play, and on reviews, as the training goes on; with TUNING on pieces of the first part."""
-    ids, reader = pieces(), language.add_lora(copy.deepcopy(net()), seed=seed)
+    ids = pieces()
     if seed == TUNING:
-        generative.read_on(reader, ids["learn"][::2], READ[-1], lr, seed=seed)
+        *_, reader = reading(seed, lr, ids["learn"][::2])
         return dict(held=round(generative.perplexity(reader, ids["learn"][1::16]), 2))
     found = {part: [unread(part)] for part in ("play", "reviews")}
-    for k, steps in enumerate(np.diff(READ)):
-        generative.read_on(reader, ids["learn"], int(steps), lr, seed=10 * seed + k)
+    for reader in reading(seed, lr, ids["learn"]):
         for part in found: found[part].append(round(generative.perplexity(reader, ids[part]), 2))
     return found
 

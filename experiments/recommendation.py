@@ -9,7 +9,6 @@ those of a market on the other five markets. Every arm has the same number of st
 """
 import argparse
 import json
-import time
 from functools import lru_cache
 from pathlib import Path
 
@@ -234,15 +233,8 @@ if __name__ == "__main__":
     part, before = cache_dir() / "recommendation.part.json", Path("nbs/results/recommendation.json")
     found = json.loads(part.read_text()) if part.exists() else {}
     if args.only and not found: found = {k: v for k, v in json.loads(before.read_text()).items() if k not in (*args.only, "environment")}
-    seconds = found.setdefault("seconds", {})
     parts = {"cold": cold_rows, "few": lambda: few_rows(found["cold_settings"]), "markets": market_rows, "splits": split_rows}
-    for name, make in parts.items():
-        if name in found: continue
-        start = time.perf_counter()
-        found |= make()
-        seconds[name] = round(time.perf_counter() - start, 1)
-        part.write_text(json.dumps(found))
-        print(name, seconds[name], flush=True)
+    records.by_parts(part, {name: make for name, make in parts.items() if name not in found}, found)
     facts = dict(seeds={"cold": len(SEEDS), "few": len(SEEDS), "markets": 10, "splits of 100 files": 20, "splits of all files": 5}, tuning=list(TUNING), table=uses.numpy_uses().card["sha256"])
     records.write_result("recommendation", found | facts)
     part.unlink()

@@ -480,15 +480,7 @@ if __name__ == "__main__":
     parts = {"known": known_rows, "newcomer": newcomer_rows, "languages": language_rows, "tones": tone_rows, "robots": robot_rows, "layers": layer_rows, "sentences": sentence_rows, "vowels": vowel_rows,
              "finetune": finetune_rows, "pictures": picture_rows}
     if args.only and not found: found = {k: v for k, v in json.loads(before.read_text()).items() if k not in (*args.only, "environment")}
-    seconds, begin = found.setdefault("seconds", {}), time.perf_counter()
-    for name, make in parts.items():
-        if name in found or time.perf_counter() - begin > args.seconds: continue
-        start = time.perf_counter()
-        found |= make()
-        seconds[name] = round(time.perf_counter() - start, 1)
-        part.write_text(json.dumps(found))
-        print(name, seconds[name], flush=True)
-    if all(name in found for name in parts):
-        facts = dict(tuning="recordings 20 to 29 of each digit and person; draws 100 and 101", people_version=recordings.VERSION, people_sha256=recordings.SHA256, robots_sha256=sounds.robots().card["sha256"])
-        records.write_result("speech", found | facts)
-        part.unlink()
+    records.by_parts(part, {name: make for name, make in parts.items() if name not in found}, found, time.time() + args.seconds)
+    facts = dict(tuning="recordings 20 to 29 of each digit and person; draws 100 and 101", people_version=recordings.VERSION, people_sha256=recordings.SHA256, robots_sha256=sounds.robots().card["sha256"])
+    records.write_result("speech", found | facts)
+    part.unlink()

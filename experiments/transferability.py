@@ -9,7 +9,7 @@ About 150 labelled pictures, the same number of each class; truth is the accurac
 """
 import argparse
 import json
-import signal
+import math
 import time
 from functools import lru_cache, partial
 from itertools import product
@@ -31,7 +31,7 @@ from transfer_course import (
 from transfer_course.batches import epochs_for_steps
 from transfer_course.cache import extract_stages
 from transfer_course.features import one_probe
-from transfer_course.files import cache_dir, write_whole
+from transfer_course.files import cache_dir
 from transfer_course.tasks import Task
 from transfer_course.texts import reviews
 
@@ -139,22 +139,22 @@ def unseen_run(task, seed):
                 pictures=len(splits[seed])) | {k: text(v) for k, v in found.items()}
 
 
+KEPT = cache_dir() / "transferability"  # the rows of each part
 PARTS = {"frozen": (frozen_run, TASKS), "twins": (twins_run, ("materials", "photographs")), "unseen": (unseen_run, UNSEEN)}
 
 
-def frozen_parts(only):
-    """Every part that is missing, one row at a time; the result when all are there."""
-    found = {}
-    for file in cache_dir().glob("transferability.*.part.json"): found |= json.loads(file.read_text())
-    for name, (run, tasks) in PARTS.items():
-        if only and name not in only: continue
-        for task, seed in product(tasks, SEEDS):
-            if f"{name} {task} {seed}" in found: continue
-            found[f"{name} {task} {seed}"] = run(task, seed)
-            write_whole(cache_dir() / f"transferability.{name}.part.json", json.dumps({k: v for k, v in found.items() if k.startswith(name)}))
-            print(name, task, seed, flush=True)
-    rows = {name: [dict(task=t, seed=s) | {k: v for k, v in found[f"{name} {t} {s}"].items() if v is not None} for t, s in product(tasks, SEEDS) if f"{name} {t} {s}" in found]
-            for name, (_, tasks) in PARTS.items()}
+def part_rows(name, measured, until):
+    """The rows of a part, without their seconds; of one that is not to be measured, those that are there."""
+    run, tasks = PARTS[name]
+    configs, kept = [dict(task=t, seed=s) for t, s in product(tasks, SEEDS)], KEPT / f"{name}.json"
+    if measured: rows = records.swept(name, configs, run, KEPT, until)
+    else: rows = json.loads(kept.read_text(encoding="utf-8"))["rows"] if kept.exists() else []
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+def frozen_parts(only, until):
+    """Every part that is missing, one row at a time, and the result."""
+    rows = {name: part_rows(name, not only or name in only, until) for name in PARTS}
     whole = {n: candidates.network(n) for n in candidates.NETWORKS}
     cost = {n: candidates.multiply_adds(net) for n, net in whole.items()}
     facts = dict(pool=[[c.network, c.stage, c.pool, whole[c.network].widths()[c.stage], round(cost[c.network][c.stage], 2)] for c in candidates.POOL])
@@ -229,23 +229,23 @@ if __name__ == "__main__":
     parser.add_argument("--only", nargs="*", help="of the part frozen: " + ", ".join(PARTS))
     parser.add_argument("--rates", type=float, nargs="*", default=RATES)
     parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS), help="of the part tuned")
-    parser.add_argument("--seconds", type=int, default=0, help="stop after so many; the next call goes on from there")
+    parser.add_argument("--seconds", type=int, default=0, help="begin no row after so many; the next call goes on from there")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    signal.alarm(args.seconds)
+    until = time.time() + args.seconds if args.seconds else math.inf
     facts = dict(steps=STEPS, batch_size=16, lr_ratio=10)
-    if args.part == "frozen": frozen_parts(args.only)
+    if args.part == "frozen": frozen_parts(args.only, until)
     if args.part == "texts":
         rows = [text_run(seed) | dict(seed=seed) for seed in SEEDS]
         names = [r.pop("candidates") for r in rows][0]
         records.write_result("transferability_texts", dict(candidates=names, labelled=150, rows=rows))
     if args.part == "rates":
         configs = [dict(network=n, task=t, lr=lr) for t in TASKS[:2] for n in candidates.NETWORKS for lr in args.rates]
-        records.sweep("transferability_rates", configs, rate_run, split=TUNING, **facts)
+        records.sweep("transferability_rates", configs, rate_run, until=until, split=TUNING, **facts)
     if args.part == "tuned":
         best, files = rates(), {seed: cache_dir() / f"tuned_{seed}.json" for seed in SEEDS}
         for seed in args.seeds: # each in a file of its own, so that several may run beside each other
             configs = [dict(network=n, task=t, seed=seed, lr=best[n]) for t in TASKS for n in candidates.NETWORKS]
-            if not files[seed].exists(): records.sweep(f"tuned_{seed}", configs, tuned_run, folder=cache_dir())
+            records.swept(f"tuned_{seed}", configs, tuned_run, cache_dir(), until)
         rows = [row for file in files.values() if file.exists() for row in json.loads(file.read_text())["rows"]]
         records.write_result("transferability_tuned", facts | dict(rates=best, rows=rows))

@@ -15,6 +15,16 @@ def one_home(tmp_path_factory):
     patch.undo()
 
 
+@pytest.fixture
+def one_thread():
+    """The order of sums depends on the number of threads: for tests in which numbers must be the same."""
+    import torch
+    was = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(was)
+
+
 @pytest.fixture(scope="module")
 def browser():
     """Headless Chromium of this machine: none is downloaded."""

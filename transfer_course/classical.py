@@ -1,4 +1,4 @@
-"""The idea is older than deep networks. Here you carry knowledge from one table of numbers to another, by rows, by columns, by answers and by parameters, and find out which of these ways never hurts.
+"""The idea is older than deep networks. Here you carry knowledge from one table of numbers to another, by rows, by columns, by answers and by parameters, and find out which of these ways did no harm.
 
 Docs: https://transfer-course.github.io/transfer_course/nbs/18-classical.html.md"""
 

@@ -1,4 +1,4 @@
-""""What is in this picture?" has one answer. "Where is what?" has thousands. A frozen network has seen to most of them already: you put one small head on its maps, for classes of pixels first and then for boxes around objects, and measure what the maps are worth, on materials, digits, nuclei and a head.
+""""What is in this picture?" has one answer. "Where is what?" has thousands. The maps of a frozen network hold a good part of those answers: you put one small head on its maps, for classes of pixels first and then for boxes around objects, and measure what the maps are worth, on materials, digits, nuclei and a head.
 
 Docs: https://transfer-course.github.io/transfer_course/nbs/11-dense.html.md"""
 

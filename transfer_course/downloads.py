@@ -148,6 +148,13 @@ def download(
     except FetchError: raise
     except OSError as e: raise FetchError(f"{path.name} was not fetched: {e}") from None
 
+# %% ../nbs/workbench/05-downloads.ipynb #05ahead2
+def fetch_ahead(
+    name): # what `transfer-course fetch` shall bring
+    "What `download` is to add to its advice."
+    return ("; fetch it ahead, where there is a network, with: "
+            f"transfer-course fetch {name}")
+
 # %% ../nbs/workbench/05-downloads.ipynb #50d17e95
 def cause_of(
     e): # what a library raised that tried to fetch something

@@ -27,6 +27,14 @@ def need_package(name, extra="fast"):
     if find_spec(name): return
     raise UsageError(f"{name} is not installed: pip install 'transfer_course[{extra}]'")
 
+def missing(
+    *names): # of packages
+    "One sentence on those that are not here, and what installs them; \"\" if all are."
+    lost = [n for n in names if not find_spec(n)]
+    if not lost: return ""
+    return (f"Not run here, because {' and '.join(lost)} {'are' if lost[1:] else 'is'} "
+            "not installed: pip install 'transfer_course[fast]'")
+
 @contextlib.contextmanager
 def quiet():
     "What is printed and warned of inside is not shown."

@@ -1,4 +1,4 @@
-"""Most failures of transfer learning are not in the idea, they are in one line of the script. Here you meet more than thirty faults of real scripts, learn which of them cost half of the accuracy and which cost nothing, and get a tool that finds them.
+"""A failure of transfer learning need not lie in the idea; it may lie in one line of the script. Here you meet more than thirty faults of real scripts, learn which of them cost half of the accuracy and which cost nothing, and get a tool that finds them.
 
 Docs: https://transfer-course.github.io/transfer_course/nbs/15-failures.html.md"""
 

@@ -14,7 +14,7 @@ import torch
 from torchvision import datasets
 from tqdm import tqdm
 
-from .downloads import download
+from .downloads import download, fetch_ahead
 from .files import cached, extract, kept
 from .folders import folder_task
 from .pictures import fit_square
@@ -46,9 +46,8 @@ def fetch_files(
     name,        # of a set in FILES
     timeout=30): # seconds without an answer
     "Bring the files of a set into the cache folder; resumes. -> their paths."
-    ahead = ("; fetch it ahead, where there is a network, with: "
-             f"transfer-course fetch {name}")
-    return [download(f.url, f.path(), f.hash, timeout, ahead) for f in FILES[name]]
+    return [download(f.url, f.path(), f.hash, timeout, fetch_ahead(name))
+            for f in FILES[name]]
 
 def unpacked(name):
     "The folder below which torchvision finds the set: fetched, checked and unpacked."

@@ -1,4 +1,4 @@
-"""A network that learned to write down English speech has never been asked who speaks, in which accent, or what a German seven sounds like. You give it a second of sound and a handful of labels, and measure what it knows of all this, and where it knows nothing.
+"""A network that learned to write down English speech has never been asked who speaks, in which accent, or what a German seven sounds like. You give it a second of sound and a handful of labels, and measure what it knows of all this, and where it knows little.
 
 Docs: https://transfer-course.github.io/transfer_course/nbs/10-speech.html.md"""
 

@@ -49,13 +49,7 @@ def near(a, b, atol): return all(torch.allclose(x.float(), y.float(), atol=atol)
 def losses(log): return [row["loss"] for row in log.rows]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The order of sums depends on the number of threads, and here many numbers must be the same."""
-    was = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(was)
+pytestmark = pytest.mark.usefixtures("one_thread")  # many numbers must be the same
 
 
 class Stop(Exception): pass

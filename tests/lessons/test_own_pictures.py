@@ -3,8 +3,12 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
+import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -305,3 +309,63 @@ def test_the_page_answers_in_a_browser(short, given, folder):
     assert title == "Which < letter?" and set(seen) == set(shares)
     for name in seen: assert seen[name] == pytest.approx(shares[name], abs=0.1)
     assert said.startswith("I don't know") == (max(shares.values()) < 0.4)
+
+
+# --- the checklist ----------------------------------------------------------------------------------------------------------
+
+NOTEBOOK = Path(__file__).parents[2] / "nbs" / "19-own_pictures.ipynb"
+OPEN = {"mistakes and suspects looked at, one by one", "tried on pictures taken by somebody else"}  # for the reader to say
+
+
+def checklist(**changed):
+    """The lesson's two cells of the checklist, run on a made folder and run in which all is well, but for what is changed."""
+    n = np.arange(120)
+    table = pd.DataFrame(dict(name=np.array(["a", "b"])[n % 2], source=n // 2, hash=n, part=np.array(["train", "train", "valid", "test"])[n // 2 % 4]))
+    test = np.flatnonzero(table.part == "test")
+    y_test = torch.tensor(n % 2)[test]
+    sure = F.one_hot(y_test, 2) * 0.8 + 0.1
+    world = dict(np=np, pd=pd, MINE="mine", table=table, y=n % 2, test=test, of_sources=[], baseline=(1.0, 0.9, 1.0), found=np.zeros(90, bool), ece=dict(before=0.2, after=0.1),
+                 task=SimpleNamespace(y_test=y_test), p_file=sure, no_onnx="", right=torch.ones(len(test), dtype=bool), ok=torch.ones(len(test), dtype=bool), p_odd=torch.full((20, 2), 0.5),
+                 answers=lambda p: p.max(1).values >= 0.8)
+    world |= {k: v(world[k]) for k, v in changed.items()}
+    cells = [c.source for c in nbformat.read(NOTEBOOK, 4).cells if c.source.startswith("of_class") or "\nof_run = {" in c.source]
+    assert len(cells) == 2
+    for cell in cells: exec(cell, world)
+    return {line for line, held in world["checklist"].items() if not held}
+
+
+def set_(column, value, rows=slice(None)):
+    """A change of a table."""
+    def change(table):
+        table = table.copy()
+        table.loc[table.index[rows], column] = value
+        return table
+    return change
+
+
+BAD = {"every class is in every part": dict(table=lambda t: t.assign(part=t.part.where((t.part != "valid") | (t.name == "a"), "train"), source=range(len(t)))),
+       "no file twice": dict(table=set_("hash", 5, [5, 6])),
+       "sources are known": dict(of_sources=lambda _: ["no names of sources were found"]),
+       "no source in two parts": dict(table=set_("source", 0, [0, 4])),
+       "ten sources or more in the test": dict(test=lambda i: i[:18], right=lambda v: v[:18], ok=lambda v: v[:18], p_file=lambda v: v[:18], task=lambda t: SimpleNamespace(y_test=t.y_test[:18])),
+       "whole interval above the commonest class": dict(baseline=lambda _: (1.0, 0.45, 1.0)),
+       "fewer than one label in five is suspected": dict(found=lambda v: np.arange(len(v)) % 4 == 0),
+       "the temperature makes the test's ECE smaller": dict(ece=lambda _: dict(before=0.1, after=0.2)),
+       "of the answers given, 19 in 20 are right": dict(right=lambda v: torch.arange(len(v)) % 10 > 0),
+       "fewer than one stranger in ten gets an answer": dict(p_odd=lambda p: torch.tensor([[1.0, 0.0]]).expand(len(p), 2)),
+       "the ONNX file is as right as its card says": dict(p_file=lambda p: p.flip(1))}
+
+
+def test_the_checklist_of_a_good_folder_and_run(): assert checklist() == OPEN
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_each_line_of_the_checklist_can_fail(line): assert checklist(**BAD[line]) == OPEN | {line}
+
+
+def test_without_onnx_no_file_is_right():
+    assert checklist(no_onnx=lambda _: "not installed here", p_file=lambda _: None) == OPEN | {"the ONNX file is as right as its card says"}
+
+
+def test_no_answer_at_all_is_no_right_answer():
+    assert "of the answers given, 19 in 20 are right" in checklist(ok=lambda v: ~v)

@@ -18,6 +18,9 @@ def test_an_alphabet(script):
     assert torch.equal(task.x_train, data.letters(n_train=3, n_test=2, side=32, script=script).x_train)
     ink = (task.x_train > 100).flatten(1).sum(1)
     assert ink.min() > 8, "every letter is there"
+    x = task.x_train[:, 0]
+    edge = torch.cat([x[:, [0, -1]], x[:, :, [0, -1]].mT], 1).flatten(1).amax(1)
+    assert (edge > 128).float().mean() < 0.02, "letters are cut off"
 
 
 @pytest.mark.parametrize("script", OTHERS)

@@ -146,15 +146,6 @@ def wait_for_epoch(file, epoch, process):
     raise AssertionError(f"no checkpoint of epoch {epoch}: {process.stderr.read()[-2000:] if process.poll() is not None else 'too slow'}")
 
 
-@pytest.fixture
-def one_thread():
-    """The order of sums depends on the number of threads; here both processes take one."""
-    was = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(was)
-
-
 def test_killed_in_mid_epoch_and_started_again(tmp_path, one_thread):
     """Four batches an epoch; it is killed in the third epoch, after two batches."""
     whole, again = net(True, 0.3), net(True, 0.3)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EXERCISES', 'LESSONS', 'NotYet', 'exercise', 'load_lesson', 'exercises', 'known', 'Report', 'own_draws', 'check',
            'hint', 'solved_file', 'noted', 'solved', 'remember', 'summary', 'need', 'need_function', 'need_number',
-           'as_array', 'why_wrong', 'need_guess', 'need_near']
+           'as_array', 'why_wrong']
 
 # %% ../../nbs/checks/00-frame.ipynb #adae4ab6
 import json
@@ -204,20 +204,3 @@ def why_wrong(
         return np.shape(value) == np.shape(got) and np.allclose(got, value, atol=atol)
     found = (why for why, value in slips.items() if value is not None and same(value))
     return next(found, None)
-
-# %% ../../nbs/checks/00-frame.ipynb #28b218d3
-def need_guess(guess, what, low=-100, high=100):
-    "A guess as a float, or NotYet."
-    need(guess is not ..., "write your guess in place of the three dots")
-    guess = need_number(guess, "my_guess")
-    need(low <= guess <= high,
-         f"{what} lies between {low} and {high}, got {guess:g}")
-    return guess
-
-def need_near(guess, measured, within, unit="points"):
-    "What a guess is told that is near enough to what was measured, or NotYet."
-    away = guess - measured
-    way = "high" if away > 0 else "low"
-    need(abs(away) < within, f"your guess of {guess:g} {unit} is too {way}; "
-                             "look it up and try again")
-    return f"within {within} points of what was measured"

@@ -29,11 +29,6 @@ def bursts(rng, sizes, apart=8, d=60):
     order = rng.permutation(len(z))
     return z[order], of[order]
 
-def same_groups(a, b):
-    "Do two lists of numbers put the same rows together?"
-    a, b = np.asarray(a), np.asarray(b)
-    return bool(((a[:, None] == a) == (b[:, None] == b)).all())
-
 # %% ../../nbs/checks/19-own_pictures.ipynb #c1900006
 def need_sources(got, of, call):
     "NotYet unless the rows are together that belong together."

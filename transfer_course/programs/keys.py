@@ -15,11 +15,12 @@ import time
 from contextlib import redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ..course import UsageError, lessons_folder
+from ..course import UsageError, fill, lessons_folder
 from ..files import write_whole
 from .sandbox import format_error
 
@@ -72,16 +73,8 @@ def student_copies(
 
     -> (made, kept), two lists of names. UsageError where the folder is a file or can't
     be written."""
-    folder = Path(folder)
-    books = {p.name: stripped(read_book(p)) for p in key_files(key)}
-    try: made = [n for n, b in books.items() if write_new(b, folder / n)]
-    except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"FOLDER must be a folder, but {folder} or a part of it "
-                         "is a file: give another name") from None
-    except OSError as e:
-        raise UsageError(f"FOLDER {folder} can't be written ({e.strerror or e}): "
-                         "give a folder of your own") from None
-    return made, [n for n in books if n not in made]
+    return fill(folder, {p.name: partial(write_new, stripped(read_book(p)))
+                         for p in key_files(key)})
 
 # %% ../../nbs/programs/04-keys.ipynb #3ff5e6ad
 @dataclass
