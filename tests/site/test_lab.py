@@ -95,14 +95,22 @@ def numbers(notebook):
     return [c["execution_count"] for c in notebook["cells"] if c["cell_type"] == "code" and "".join(c["source"]).strip()]
 
 
+def say_yes(page):
+    """A busy JupyterLab asks which kernel to take: the one that it proposes."""
+    accept = page.locator(".jp-Dialog .jp-mod-accept")
+    if accept.count(): accept.first.click()
+
+
 def run_once(page, path):
     """Choose "Run All Cells" in the menu. -> the notebook, once every cell of code has its number or one has failed; None if nothing moves for a minute"""
+    say_yes(page)
     page.keyboard.press("Escape")
     page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
     page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
     seen, since = None, time.time()
     while time.time() - since < 60:
         page.wait_for_timeout(1000)
+        say_yes(page)
         notebook = saved(page, path)
         if notebook and (all(numbers(notebook)) or errors(notebook)): return notebook
         if notebook and numbers(notebook) != seen: seen, since = numbers(notebook), time.time()
