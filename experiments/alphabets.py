@@ -4,9 +4,10 @@
 
 Needs the package manimgx-fonts, whose Noto Sans fonts draw the letters.
 labels (06): three labels per class of Georgian, Thai and Tamil letters, with the budget of lesson 06, 250 steps of 32 pictures in all: alone; in turn,
-half of the steps after Latin letters, after digits or after grey patches of materials, which have all their labels; the same after Latin letters whose labels were shuffled; and alone
-with half of the steps. Each way has a rate of its own, one for the three alphabets, the best of at least five on validation pictures with two seeds that
-are not used again; where the best one lies at an edge of what was tried, one more is tried there. The first task has its own, chosen likewise on itself.
+half of the steps after Latin letters, after digits or after grey patches of materials, which have all their labels; the same after Latin letters whose
+labels were shuffled; and alone with half of the steps. Each way has a rate of its own, one for the three alphabets, the best of at least five on
+validation pictures with two seeds that are not used again; where the best one lies at an edge of what was tried, one more is tried there. The first task
+has its own, chosen likewise on itself; the shuffled one has that of the right labels.
 pictures (08): 64 unlabelled letters and SimCLR, from scratch and after SimCLR on MNIST, with the settings of lesson 08; and from scratch for as many
 steps as both trainings together.
 """
